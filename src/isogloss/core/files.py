@@ -117,7 +117,7 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Clear what a killed process left behind; a stepped-aside folder whose successor never came is put back."""
+    """Clear what a killed process left behind; put back a stepped-aside folder whose successor never came."""
     if not folder.is_dir():
         return
     for old in folder.glob("*.tmp-old-*"):

@@ -1,0 +1,268 @@
+"""Recipes: frozen records read from YAML, with errors that point at the line.
+
+A recipe file becomes a `Document` (values and the line each stands on), overrides are laid over it, and
+`validate` turns it into a frozen pydantic record. Unknown keys are refused with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from isogloss.core.errors import RecipeError, did_you_mean
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+Details: TypeAlias = Any  # one of pydantic's error dictionaries
+
+
+class Record(BaseModel):
+    """Base of everything a recipe holds: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+RecordType = TypeVar("RecordType", bound=Record)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A recipe as written.
+
+    Attributes:
+        values: the YAML mapping as plain Python.
+        origins: for each key path, where it came from: `recipe.yaml:7` or `--set phase1.steps=10`.
+        source: the file's path, or a name for text that has none.
+    """
+
+    values: dict[str, Any]
+    origins: dict[KeyPath, str] = field(default_factory=dict)
+    source: str = "recipe"
+
+    def where(self, path: KeyPath) -> str:
+        """The origin of the longest known beginning of a key path, with the dotted path."""
+        known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.origins), ())
+        origin = self.origins.get(known, self.source)
+        return f"{origin}  {dotted(path)}" if path else origin
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of plain scalars: `no` is Norwegian, not false, and `1e-4` is a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":bool", ":timestamp", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+
+
+def read_document(path: Path) -> Document:
+    """Read a recipe file.
+
+    Raises:
+        RecipeError: no such file, not UTF-8, not YAML, a key given twice, or not a mapping at the top.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RecipeError(
+            f"cannot read the recipe: {error.strerror}",
+            fix="`isogloss recipes` lists the ones that come with isogloss",
+            where=str(path),
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"byte {error.start} is not UTF-8", fix="save the recipe as UTF-8", where=str(path)
+        ) from error
+    return parse_document(text, source=str(path))
+
+
+def parse_document(text: str, *, source: str = "recipe") -> Document:
+    """`read_document` for text already in hand; `source` names it in errors."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"not YAML: {error.problem}", where=f"{source}{line}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise RecipeError(
+            "the recipe is empty" if node is None else "the recipe is not a mapping of keys to values",
+            wanted="`key: value` lines, the first of them `method: …`",
+            fix="`isogloss recipes show tiny/pretrain` prints an example",
+            where=source,
+        )
+    origins = {path: f"{source}:{line}" for path, line in _key_lines(node, (), source)}
+    loader = _Loader("")
+    values: dict[str, Any] = loader.construct_document(node)
+    return Document(values, origins, source)
+
+
+def _key_lines(node: yaml.Node, path: KeyPath, source: str) -> Iterator[tuple[KeyPath, int]]:
+    """Each key path below a node with its 1-based line; a key given twice is an error."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise RecipeError(
+                    f"the key {key.value!r} is given twice", fix="keep one", where=f"{source}:{line}"
+                )
+            seen.add(key.value)
+            yield (*path, key.value), line
+            yield from _key_lines(value, (*path, key.value), source)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*path, index), item.start_mark.line + 1
+            yield from _key_lines(item, (*path, index), source)
+
+
+def override(document: Document, assignments: Iterable[str]) -> Document:
+    """Lay `--set` assignments (`phase1.steps=10`, values in YAML) over a document.
+
+    Raises:
+        RecipeError: no `=`, or a path that runs through something that is not a mapping or list.
+    """
+    values = json.loads(json.dumps(document.values))
+    origins = dict(document.origins)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise RecipeError(
+                f"--set {assignment}", wanted="--set dotted.key=value", fix="for example --set seed=1"
+            )
+        keys: KeyPath = tuple(int(part) if part.isdigit() else part for part in name.strip().split("."))
+        _assign(values, keys, yaml.load(text, Loader=_Loader), assignment)
+        origins[keys] = f"--set {assignment}"
+    return Document(values, origins, document.source)
+
+
+def _assign(values: Any, keys: KeyPath, value: Any, assignment: str) -> None:
+    for depth, key in enumerate(keys[:-1]):
+        if isinstance(values, list):
+            _check_index(values, key, keys[: depth + 1], assignment)
+            values = values[int(key)]
+        else:
+            if not isinstance(values.get(key), dict | list):
+                values[key] = {}
+            values = values[key]
+    if isinstance(values, list):
+        _check_index(values, keys[-1], keys, assignment)
+    values[keys[-1]] = value
+
+
+def _check_index(values: list[Any], key: str | int, path: KeyPath, assignment: str) -> None:
+    if not isinstance(key, int) or key >= len(values):
+        raise RecipeError(
+            f"{dotted(path)} is not an entry of the list, which has {len(values)}",
+            wanted=f"a number from 0 to {len(values) - 1}",
+            where=f"--set {assignment}",
+        )
+
+
+def validate(document: Document, schema: type[RecordType]) -> RecordType:
+    """The document as a frozen record.
+
+    Raises:
+        RecipeError: every key that is unknown, missing or of the wrong type, each with its line.
+    """
+    try:
+        return schema.model_validate(document.values)
+    except ValidationError as error:
+        problems = [_problem(document, schema, details) for details in error.errors()]
+        raise _joined(problems) from None
+
+
+def _joined(problems: Sequence[RecipeError]) -> RecipeError:
+    first = problems[0]
+    if len(problems) == 1:
+        return first
+    others = "\n".join(problem.message() for problem in problems[1:])
+    return RecipeError(
+        first.got, wanted=first.wanted, fix=f"{first.fix}\n{others}".strip(), where=first.where
+    )
+
+
+def _problem(document: Document, schema: type[Record], details: Details) -> RecipeError:
+    """One pydantic error in our three parts."""
+    path = _document_path(document, details["loc"])
+    where = document.where(path)
+    kind, given = details["type"], details["input"]
+    if kind == "extra_forbidden":
+        known = _known_keys(schema, details["loc"][:-1])
+        return RecipeError(f"unknown key {path[-1]!r}", fix=did_you_mean(str(path[-1]), known), where=where)
+    if kind == "missing":
+        return RecipeError(
+            f"the key {details['loc'][-1]!r} is missing", wanted=f"{dotted(details['loc'])}: …", where=where
+        )
+    message = str(details["msg"]).removeprefix("Value error, ")
+    return RecipeError(f"{_shown(given)} is not allowed here", wanted=_lower_first(message), where=where)
+
+
+def _document_path(document: Document, location: KeyPath) -> KeyPath:
+    """pydantic's location without the names of union members, which no recipe holds."""
+    path: KeyPath = ()
+    for part in location:
+        if (*path, part) in document.origins or part == location[-1]:
+            path = (*path, part)
+    return path
+
+
+def _known_keys(schema: type[Record], location: KeyPath) -> list[str]:
+    """The keys of the record at a location, or [] where the way leads through something unusual."""
+    current: list[type[Record]] = [schema]
+    for part in location:
+        fields = [model.model_fields[part] for model in current if part in model.model_fields]
+        if fields:
+            current = [found for f in fields for found in _records_in(f.annotation)]
+        else:
+            current = [m for m in current if m.__name__ == part] or current
+    return sorted({name for model in current for name in model.model_fields})
+
+
+def _records_in(annotation: Any) -> list[type[Record]]:
+    """Every record class that an annotation mentions: itself, in a union, a list or a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _records_in(part)]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def dotted(path: KeyPath) -> str:
+    """`("phase1", "steps")` as `phase1.steps`."""
+    return ".".join(str(part) for part in path)
+
+
+def to_yaml(record: Record) -> str:
+    """A record with every default written out; reading it back gives an equal record."""
+    text: str = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def recipe_hash(record: Record) -> str:
+    """The identity of an experiment: a hash of the resolved recipe, 16 hex digits."""
+    canonical = json.dumps(record.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
