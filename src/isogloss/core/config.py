@@ -148,6 +148,8 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
             )
         keys: KeyPath = tuple(int(part) if part.isdigit() else part for part in name.strip().split("."))
         _assign(values, keys, yaml.load(text, Loader=_Loader), assignment)
+        for depth in range(1, len(keys)):
+            origins.setdefault(keys[:depth], f"--set {assignment}")
         origins[keys] = f"--set {assignment}"
     return Document(values, origins, document.source)
 
@@ -231,8 +233,14 @@ def _known_keys(schema: type[Record], location: KeyPath) -> list[str]:
         if fields:
             current = [found for f in fields for found in _records_in(f.annotation)]
         else:
-            current = [m for m in current if m.__name__ == part] or current
+            current = [model for model in current if _answers_to(model, part)] or current
     return sorted({name for model in current for name in model.model_fields})
+
+
+def _answers_to(model: type[Record], tag: str | int) -> bool:
+    """Whether pydantic names this member of a union by the tag: its class name or its `method`."""
+    method = model.model_fields.get("method")
+    return model.__name__ == tag or (method is not None and method.default == tag)
 
 
 def _records_in(annotation: Any) -> list[type[Record]]:
