@@ -220,7 +220,7 @@ def _document_path(document: Document, location: KeyPath) -> KeyPath:
     """pydantic's location without the names of union members, which no recipe holds."""
     path: KeyPath = ()
     for part in location:
-        if (*path, part) in document.origins or part == location[-1]:
+        if part != "[key]" and ((*path, part) in document.origins or part == location[-1]):
             path = (*path, part)
     return path
 

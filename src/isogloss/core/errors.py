@@ -30,13 +30,9 @@ class IsoglossError(Exception):
 
     def message(self) -> str:
         """The parts on lines of their own; lines without content are left out."""
-        labelled = [
-            ("", self.where or ""),
-            ("  ", self.got),
-            ("  wanted: ", self.wanted),
-            ("  to do:  ", self.fix),
-        ]
-        return "\n".join(label + text for label, text in labelled if text)
+        first = f"{self.where}\n  {self.got}" if self.where else self.got
+        rest = [("wanted: ", self.wanted), ("to do:  ", self.fix)]
+        return "\n".join([first, *(f"  {label}{text}" for label, text in rest if text)])
 
 
 class UserError(IsoglossError):

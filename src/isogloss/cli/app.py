@@ -1,0 +1,120 @@
+"""The commands. Each has a library function of the same meaning in `isogloss.methods` or `isogloss.report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Make one multilingual language model fair, small and cheap in the languages you care about.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+recipes_app = typer.Typer(
+    help="List the recipes that come with isogloss, or print one.", invoke_without_command=True
+)
+app.add_typer(recipes_app, name="recipes")
+
+Recipe = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A YAML file, or the name of a shipped recipe such as tiny/pretrain."
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one value of the recipe; may be repeated."),
+]
+Out = Annotated[Path, typer.Option("--out", help="The folder that holds the run folders.")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from isogloss import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(out: Out = Path("runs")) -> None:
+    """Pretrain, fine-tune and distil a small model on the embedded data, and write the report."""
+    _run("tiny/demo", [], out)
+
+
+@app.command()
+def run(recipe: Recipe, set_: Set = None, out: Out = Path("runs")) -> None:
+    """Run a recipe; a finished one costs nothing, a stopped one goes on where it was."""
+    _run(recipe, set_ or [], out)
+
+
+@app.command()
+def plan(recipe: Recipe, set_: Set = None) -> None:
+    """Print what a recipe would cost (parameters, steps, memory, disk) without running it."""
+    from isogloss import methods
+
+    methods.plan(methods.load_recipe(recipe, overrides=set_ or [])).print()
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model folder that a run left behind.")],
+    task: Annotated[str, typer.Option("--task", help="The task's name, such as ner, parsing or lm.")],
+    data: Annotated[
+        list[str], typer.Option("--data", metavar="LANGUAGE=FILE", help="A test file; may be repeated.")
+    ],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="The file format, if its name does not tell.")
+    ] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
+) -> None:
+    """Score a model on test files, language by language."""
+    from isogloss import methods
+
+    methods.evaluate(model, task=task, data=data, format=format_, json_file=json_)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="One or more run folders.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The page to write; default: report.html in the first folder."),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page from run folders alone."""
+    from isogloss.report.page import render
+
+    typer.echo(render(runs, out or runs[0] / "report.html"))
+
+
+@recipes_app.callback()
+def recipes(context: typer.Context) -> None:
+    """List the shipped recipes."""
+    if context.invoked_subcommand is None:
+        from isogloss.methods.shipped import shipped_recipes
+
+        for name, about in shipped_recipes().items():
+            typer.echo(f"{name:24} {about}")
+
+
+@recipes_app.command()
+def show(name: Annotated[str, typer.Argument(help="A name from the list.")]) -> None:
+    """Print a shipped recipe."""
+    from isogloss.methods.shipped import recipe_text
+
+    typer.echo(recipe_text(name), nl=False)
+
+
+def _run(recipe: str, overrides: list[str], out: Path) -> None:
+    from isogloss import methods
+
+    methods.run(methods.load_recipe(recipe, overrides=overrides), out=out).print()
