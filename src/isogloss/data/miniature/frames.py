@@ -179,16 +179,10 @@ def _any_frame(dice: _Dice) -> Frame:
     recipient = _phrase(dice, verb.recipients, taken, actor=True) if verb.recipients else None
     thing = _phrase(dice, verb.objects, taken, general=habitual) if verb.objects else None
     place = _place(dice, verb, taken) if verb.valency == "goal" or dice.chance(0.45) else None
-    return Frame(
-        verb.id,
-        subject,
-        tense,
-        object=thing,
-        recipient=recipient,
-        place=place,
-        time=_time(dice, tense) if dice.chance(0.85 if habitual else 0.6) else None,
-        negated=dice.chance(0.15),
-    )
+    time = _time(dice, tense) if dice.chance(0.85 if habitual else 0.6) else None
+    # "Does not sing every day" leaves open what is denied, and languages differ on it.
+    negated = dice.chance(0.15) and time not in ("every_day", "every_year")
+    return Frame(verb.id, subject, tense, thing, recipient, place, time, negated=negated)
 
 
 def _quality_frame(dice: _Dice, verb: Verb) -> Frame:
