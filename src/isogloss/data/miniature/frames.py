@@ -17,6 +17,7 @@ import numpy as np
 
 from isogloss.core.seeds import generator
 from isogloss.data.miniature.concepts import (
+    Adjective,
     Tense,
     Verb,
     adjectives,
@@ -190,11 +191,16 @@ def _quality_frame(dice: _Dice, verb: Verb) -> Frame:
         subject = replace(
             _phrase(dice, verb.subjects, [], actor=True), definite=True, adjective=None, count=None
         )
-        fitting = adjectives_of("man" if subject.kind == "name" else subject.head)
+        fitting = _fitting(subject)
         if fitting:
             tense: Tense = "past" if dice.chance(0.5) else "present"
             quality = dice.pick(fitting).id
             return Frame(verb.id, subject, tense, quality=quality, negated=dice.chance(0.15))
+
+
+def _fitting(phrase: Phrase) -> tuple[Adjective, ...]:
+    """What a participant can be; any person can be what a friend can be."""
+    return adjectives_of("friend" if phrase.kind == "name" else phrase.head)
 
 
 def _phrase(
@@ -249,14 +255,15 @@ def denied(frame: Frame) -> Frame:
 
 
 def opposite(frame: Frame) -> Frame | None:
-    """The same with the quality, or else the verb, turned into its opposite; None when there is none.
+    """The same with the quality, or else the verb, turned into its opposite; None when none fits.
 
     For a quality this contradicts the frame ("the soup was hot", "cold"), unless the frame is negated. For a
     verb it does so only loosely: one can open and close the same door.
     """
     if frame.quality is not None:
         other = adjectives()[frame.quality].opposite
-        return replace(frame, quality=other) if other else None
+        fitting = {adjective.id for adjective in _fitting(frame.subject)}
+        return replace(frame, quality=other) if other in fitting else None
     other = verbs()[frame.verb].opposite
     return replace(frame, verb=other) if other else None
 
