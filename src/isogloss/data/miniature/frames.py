@@ -305,7 +305,7 @@ def consequence(frame: Frame) -> Frame | None:
     if subject is None or (link.object and thing is None):
         return None
     effect = verbs()[link.effect]
-    if not _fits(subject, effect.subjects) or (thing is not None and not _fits(thing, effect.objects)):
+    if not fits(subject, effect.subjects) or (thing is not None and not fits(thing, effect.objects)):
         return None
     return Frame(effect.id, _known(subject), frame.tense, object=_known(thing) if thing else None)
 
@@ -368,7 +368,8 @@ def _redrawn_place(frame: Frame, dice: _Dice) -> Frame | None:
     return None
 
 
-def _fits(phrase: Phrase, classes: tuple[str, ...]) -> bool:
+def fits(phrase: Phrase, classes: tuple[str, ...]) -> bool:
+    """Whether a participant is of one of the classes (or ids) that a verb asks for."""
     if phrase.kind == "name":
         return "person" in classes
     return phrase.kind == "noun" and nouns()[phrase.head] in nouns_of(classes)
