@@ -1,0 +1,401 @@
+"""What a model predicts for examples of any kind, in the order they came."""
+
+from __future__ import annotations
+
+import contextlib
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isogloss.core.errors import ModelError
+from isogloss.data.encode import encode, sentinels
+from isogloss.data.features import IGNORED, Features, collate
+from isogloss.data.pieces import padding_id
+from isogloss.data.records import Example
+from isogloss.models.tasks import TaskModel, TaskOutput, longest_input, only_answers
+from isogloss.models.trees import decode_trees
+
+Precision: TypeAlias = Literal["auto", "float32", "bf16"]
+
+DEFAULT_LENGTH = 512
+_MOST_LOGITS = 2**26
+"""Language models answer for the whole vocabulary at every token; a batch is kept below this many numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPrediction:
+    """The most probable label, and the probability of each, in the model's order."""
+
+    id: str
+    label: str
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicePrediction:
+    """The best alternative's position, and the probability of each."""
+
+    id: str
+    choice: int
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GapPrediction:
+    """The best candidate, and each one's log-probability in nats.
+
+    Masked and encoder-decoder models: the mean over the candidate's tokens. Causal models: the sum over the
+    whole text with the candidate in it.
+    """
+
+    id: str
+    best: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TagsPrediction:
+    """One tag per word."""
+
+    id: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TreePrediction:
+    """A single-rooted tree: heads (1-based, 0 for the root) and relations, one per word."""
+
+    id: str
+    heads: tuple[int, ...]
+    relations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanPrediction:
+    """The best answer, where it starts in the context, and its log-probability in its window.
+
+    "" at 0 when the context is empty.
+    """
+
+    id: str
+    text: str
+    start: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrediction:
+    """Minus the log-probability of a text in nats, over how many tokens and UTF-8 bytes.
+
+    For masked and encoder-decoder models each token is scored once, with one in seven hidden at a time, so
+    the number compares models of that sort with each other and not with causal ones.
+    """
+
+    id: str
+    nats: float
+    tokens: int
+    n_bytes: int
+
+
+Prediction: TypeAlias = (
+    LabelPrediction
+    | ChoicePrediction
+    | GapPrediction
+    | TagsPrediction
+    | TreePrediction
+    | SpanPrediction
+    | TextPrediction
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    labels: tuple[str, ...]
+    causal: bool
+    unscored: Tensor
+    max_answer: int
+
+
+def predict(
+    model: TaskModel,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    batch_tokens: int = 8192,
+    max_length: int | None = None,
+    precision: Precision = "auto",
+    max_answer: int = 30,
+    stride: int | None = None,
+) -> list[Prediction]:
+    """Predict for each example, without gradients and in evaluation mode; gold is not read.
+
+    Args:
+        batch_tokens: tokens per batch, padding included.
+        max_length: tokens per row; None is what the model takes, 512 at most.
+        precision: "bf16" for autocast, "auto" for that on a GPU which has it.
+        max_answer: span: the longest answer, in tokens.
+        stride: see `encode`.
+
+    Returns:
+        A record per example, in the examples' order. The model is left in the mode it was in.
+
+    Raises:
+        ModelError: `max_length` is more than the model takes.
+        DataError: as `encode`.
+    """
+    kind = model.kind
+    features = encode(
+        kind,
+        examples,
+        tokenizer,
+        labels=model.labels,
+        max_length=row_length(model, max_length),
+        objective=model.objective,
+        purpose="predict",
+        stride=stride,
+    )
+    settings = _settings(model, tokenizer, max_answer)
+    parts: list[list[tuple[Features, Any]]] = [[] for _ in examples]
+    found = dict(_run(model, features, padding_id(tokenizer), batch_tokens, precision, settings))
+    for index, feature in enumerate(features):
+        parts[feature.example].append((feature, found[index]))
+    return [_JOIN[kind](example, part, settings) for example, part in zip(examples, parts, strict=True)]
+
+
+def row_length(model: TaskModel, max_length: int | None = None) -> int:
+    """The tokens per row to use: what was asked for, or what the model takes up to 512.
+
+    Raises:
+        ModelError: more was asked for than the model takes.
+    """
+    limit = longest_input(model.config)
+    if max_length is None:
+        return min(limit or DEFAULT_LENGTH, DEFAULT_LENGTH)
+    if limit is not None and max_length > limit:
+        raise ModelError(
+            f"max_length {max_length}, but the model takes rows of {limit} tokens at most",
+            fix=f"use {limit} or less",
+        )
+    return max_length
+
+
+def _settings(model: TaskModel, tokenizer: Any, max_answer: int) -> _Settings:
+    seq2seq = model.kind in ("gap", "text") and model.objective == "seq2seq"
+    unscored = torch.tensor([IGNORED, *(sentinels(tokenizer) if seq2seq else [])])
+    return _Settings(model.labels, model.objective == "causal", unscored, max_answer)
+
+
+def _run(
+    model: TaskModel,
+    features: Sequence[Features],
+    pad_id: int,
+    batch_tokens: int,
+    precision: Precision,
+    settings: _Settings,
+) -> Iterator[tuple[int, Any]]:
+    """Position of a feature and what was read off the model's output for it."""
+    device = next(model.parameters()).device
+    vocabulary = model.config.vocab_size if model.kind in ("gap", "text") else 1
+    budget = min(batch_tokens, max(1, _MOST_LOGITS // vocabulary))
+    read = _READ[model.kind]
+    with _evaluating(model), torch.inference_mode(), _autocast(device, precision):
+        for indices in batches(features, budget):
+            chosen = [features[index] for index in indices]
+            batch = {name: tensor.to(device) for name, tensor in collate(chosen, pad_id).items()}
+            yield from zip(indices, read(model(batch), batch, chosen, settings), strict=True)
+
+
+def batches(features: Sequence[Features], budget: int) -> Iterator[list[int]]:
+    """Positions of features in batches of at most `budget` tokens, longest rows first; at least one each."""
+    order = sorted(range(len(features)), key=lambda index: -features[index].length)
+    batch: list[int] = []
+    rows = width = 0
+    for index in order:
+        width = max(width, features[index].length)
+        rows += len(features[index].rows)
+        if batch and rows * width > budget:
+            yield batch
+            batch, rows, width = [], len(features[index].rows), features[index].length
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+@contextlib.contextmanager
+def _evaluating(model: TaskModel) -> Iterator[None]:
+    """Evaluation mode inside; each module's own mode again after."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
+    on = precision == "bf16" or (
+        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    return torch.autocast(device.type, dtype=torch.bfloat16) if on else contextlib.nullcontext()
+
+
+# Reading a batch's output: one entry per feature
+
+Batch: TypeAlias = dict[str, Tensor]
+
+
+def _read_label(output: TaskOutput, batch: Batch, features: Sequence[Features], _: _Settings) -> list[Any]:
+    return output.logits["labels"].float().softmax(-1).tolist()
+
+
+def _read_choice(output: TaskOutput, batch: Batch, features: Sequence[Features], _: _Settings) -> list[Any]:
+    rows = output.logits["choices"].float().softmax(-1).tolist()
+    return [row[: len(one.rows)] for row, one in zip(rows, features, strict=True)]
+
+
+def _read_tokens(
+    output: TaskOutput, batch: Batch, features: Sequence[Features], settings: _Settings
+) -> list[Any]:
+    """(sum of log-probabilities, number of tokens) per row."""
+    logits, labels = output.logits["tokens"], batch["labels"]
+    if settings.causal:
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    scored = torch.isin(labels, settings.unscored.to(labels.device), invert=True)
+    chosen = logits[scored].float()
+    gains = chosen.gather(-1, labels[scored][:, None]).squeeze(-1) - chosen.logsumexp(-1)
+    rows = torch.zeros(len(labels), dtype=torch.float64)
+    rows.index_add_(0, scored.nonzero()[:, 0].cpu(), gains.double().cpu())
+    return list(zip(rows.tolist(), scored.sum(1).tolist(), strict=True))
+
+
+def _read_tags(output: TaskOutput, batch: Batch, features: Sequence[Features], _: _Settings) -> list[Any]:
+    best = output.logits["tags"].argmax(-1).tolist()
+    return [[row[position] for _, position in one.words] for row, one in zip(best, features, strict=True)]
+
+
+def _read_tree(
+    output: TaskOutput, batch: Batch, features: Sequence[Features], settings: _Settings
+) -> list[Any]:
+    """(heads, relations) per sentence; the relation `root` is kept for the root, where there is one."""
+    heads = decode_trees(output.logits["arcs"].float().cpu().numpy(), [len(one.words) for one in features])
+    width = output.logits["arcs"].shape[1]
+    padded = torch.tensor([row + [0] * (width - len(row)) for row in heads], device=batch["words"].device)
+    scores = output.logits["relations"].float()
+    index = padded.reshape(len(heads), width, 1, 1).long().expand(-1, -1, 1, scores.shape[-1])
+    scores = scores.gather(2, index).squeeze(2)
+    if "root" in settings.labels:
+        root = settings.labels.index("root")
+        scores[..., root] = torch.where(padded.reshape(len(heads), width) == 0, torch.inf, -torch.inf)
+    best = scores.argmax(-1).tolist()
+    return [(row, relations[: len(row)]) for row, relations in zip(heads, best, strict=True)]
+
+
+def _read_span(
+    output: TaskOutput, batch: Batch, features: Sequence[Features], settings: _Settings
+) -> list[Any]:
+    """(log-probability, first token, last token) of the best answer of each window, or None."""
+    start, end = (
+        only_answers(output.logits[name], batch["context"]).log_softmax(-1).cpu().numpy()
+        for name in ("start", "end")
+    )
+    inside = batch["context"].cpu().numpy()
+    return [
+        _best_answer(start[row], end[row], np.flatnonzero(inside[row]), settings.max_answer)
+        for row in range(len(features))
+    ]
+
+
+def _best_answer(start: Any, end: Any, allowed: Any, longest: int) -> tuple[float, int, int] | None:
+    """The allowed tokens are neighbours, so spans are the band above the diagonal of start + end."""
+    if not len(allowed):
+        return None
+    first = allowed[0]
+    scores = start[allowed][:, None] + end[allowed][None, :]
+    band = np.triu(np.ones(scores.shape, dtype=bool)) & ~np.triu(np.ones(scores.shape, dtype=bool), longest)
+    begin, stop = np.unravel_index(np.where(band, scores, -np.inf).argmax(), scores.shape)
+    return float(scores[begin, stop]), int(first + begin), int(first + stop)
+
+
+# Joining what belongs to one example
+
+Part: TypeAlias = Sequence[tuple[Features, Any]]
+
+
+def _join_label(example: Any, parts: Part, settings: _Settings) -> Prediction:
+    probabilities = parts[0][1]
+    return LabelPrediction(example.id, settings.labels[int(np.argmax(probabilities))], tuple(probabilities))
+
+
+def _join_choice(example: Any, parts: Part, settings: _Settings) -> Prediction:
+    return ChoicePrediction(example.id, int(np.argmax(parts[0][1])), tuple(parts[0][1]))
+
+
+def _join_gap(example: Any, parts: Part, settings: _Settings) -> Prediction:
+    scores = [total if settings.causal else total / max(1, tokens) for _, (total, tokens) in parts]
+    return GapPrediction(example.id, example.candidates[int(np.argmax(scores))], tuple(scores))
+
+
+def _join_tags(example: Any, parts: Part, settings: _Settings) -> Prediction:
+    return TagsPrediction(example.id, tuple(settings.labels[tag] for _, tags in parts for tag in tags))
+
+
+def _join_tree(example: Any, parts: Part, settings: _Settings) -> Prediction:
+    heads, relations = parts[0][1]
+    return TreePrediction(example.id, tuple(heads), tuple(settings.labels[r] for r in relations))
+
+
+def _join_span(example: Any, parts: Part, settings: _Settings) -> Prediction:
+    answers = [(found, feature) for feature, found in parts if found is not None]
+    if not answers:
+        return SpanPrediction(example.id, "", 0, -np.inf)
+    (score, first, last), feature = max(answers, key=lambda answer: answer[0][0])
+    start, end = whole_characters(example.context, feature.offsets[first][0], feature.offsets[last][1])
+    return SpanPrediction(example.id, example.context[start:end], start, score)
+
+
+def whole_characters(text: str, start: int, end: int) -> tuple[int, int]:
+    """A character range without spaces at its edges and with the combining marks of its letters."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    while 0 < start < end and unicodedata.category(text[start]).startswith("M"):
+        start -= 1
+    while start < end < len(text) and unicodedata.category(text[end]).startswith("M"):
+        end += 1
+    return start, end
+
+
+def _join_text(example: Any, parts: Part, settings: _Settings) -> Prediction:
+    return TextPrediction(
+        example.id,
+        nats=-sum(total for _, (total, _) in parts),
+        tokens=sum(tokens for _, (_, tokens) in parts),
+        n_bytes=sum(feature.n_bytes for feature, _ in parts),
+    )
+
+
+_READ: dict[str, Callable[[TaskOutput, Batch, Sequence[Features], _Settings], list[Any]]] = {
+    "label": _read_label,
+    "choice": _read_choice,
+    "gap": _read_tokens,
+    "tags": _read_tags,
+    "tree": _read_tree,
+    "span": _read_span,
+    "text": _read_tokens,
+}
+_JOIN: dict[str, Callable[[Any, Part, _Settings], Prediction]] = {
+    "label": _join_label,
+    "choice": _join_choice,
+    "gap": _join_gap,
+    "tags": _join_tags,
+    "tree": _join_tree,
+    "span": _join_span,
+    "text": _join_text,
+}
