@@ -100,6 +100,9 @@ def test_a_test_file_without_labels_takes_them_from_a_file(tmp_path):
     short = write(tmp_path, "short.txt", "neutral\n")
     with pytest.raises(DataError, match=r"1 labels in .*short.txt but 2 rows"):
         read("nli", path, language="de", labels=short)
+    wrong = write(tmp_path, "wrong.txt", "neutral\nmaybe\n")
+    with pytest.raises(DataError, match=r"wrong.txt:2\n  unknown label 'maybe'"):
+        read("nli", path, language="de", labels=wrong)
     long = write(tmp_path, "long.txt", "neutral\n" * 3)
     with pytest.raises(DataError, match=r"3 labels in .* but 2 rows"):
         read("nli", path, language="de", labels=long)

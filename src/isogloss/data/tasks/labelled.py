@@ -11,9 +11,9 @@ AmericasNLI's Nahuatl test are empty, and kept, so that scores compare with thos
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from isogloss.core.errors import DataError, LanguageError
 from isogloss.core.languages import language as find_language
@@ -58,32 +58,52 @@ def labelled(
             labels as rows not in the labels file, or no row in this language.
     """
     tag = find_language(language).tag
-    gold = _gold(labels) if labels else None
-    skipped: set[str] = set()
+    rows = _in_language(_roles(path, pairs=pairs, columns=columns or {}), tag, path)
+    for number, (row, label) in enumerate(_with_gold(rows, path, labels), start=1):
+        identifier, pair = row.get("id") or str(number), row["pair"] if pairs else None
+        yield LabelExample(identifier, tag, row["text"], pair, _label(label, known))
+
+
+class _Spelt(NamedTuple):
+    """A label as its file spells it, None without one, and where it stands."""
+
+    spelt: str | None
+    where: str
+
+
+def _with_gold(
+    rows: Iterable[tuple[int, dict[str, str]]], path: Path, labels: Path | None
+) -> Iterator[tuple[dict[str, str], _Spelt]]:
+    """Each row with its label, its own or the labels file's."""
+    if labels is None:
+        yield from ((row, _Spelt(row.get("label"), f"{path}:{line}")) for line, row in rows)
+        return
+    gold = list(numbered_lines(labels))
     count = 0
-    for line, row in _roles(path, pairs=pairs, columns=columns or {}):
-        spelt = row.get("language")
-        if spelt and not _means(spelt, tag):
-            skipped.add(spelt)
-            continue
-        count += 1
-        if gold is not None:
-            row["label"] = gold[count - 1] if count <= len(gold) else ""
-        label = _label(row.get("label"), known, f"{path}:{line}")
-        pair = row["pair"] if pairs else None
-        yield LabelExample(row.get("id") or str(count), tag, row["text"], pair, label)
-    if gold is not None and len(gold) != count:
+    for count, (_, row) in enumerate(rows, start=1):
+        line, spelt = gold[count - 1] if count <= len(gold) else (count, None)
+        yield row, _Spelt(spelt, f"{labels}:{line}")
+    if len(gold) != count:
         raise DataError(
             f"{len(gold)} labels in {labels} but {count} rows", wanted="one label a row", where=str(path)
         )
-    if skipped and not count:
-        raise DataError(
-            f"only rows in {', '.join(sorted(skipped))}", wanted=f"rows in {tag}", where=str(path)
-        )
 
 
-def _gold(path: Path) -> list[str]:
-    return [line for _, line in numbered_lines(path)]
+def _in_language(
+    rows: Iterable[tuple[int, dict[str, str]]], tag: str, path: Path
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows whose language column, if they have one, means this language."""
+    others: set[str] = set()
+    found = False
+    for line, row in rows:
+        spelt = row.get("language")
+        if spelt and not _means(spelt, tag):
+            others.add(spelt)
+            continue
+        found = True
+        yield line, row
+    if others and not found:
+        raise DataError(f"only rows in {', '.join(sorted(others))}", wanted=f"rows in {tag}", where=str(path))
 
 
 def _means(spelt: str, tag: str) -> bool:
@@ -93,8 +113,8 @@ def _means(spelt: str, tag: str) -> bool:
         return False
 
 
-def _label(spelt: str | None, known: Sequence[str] | None, where: str) -> str | None:
-    spelt = (spelt or "").strip()
+def _label(given: _Spelt, known: Sequence[str] | None) -> str | None:
+    spelt = (given.spelt or "").strip()
     if spelt in ("", "-"):
         return None
     if known is None:
@@ -102,7 +122,7 @@ def _label(spelt: str | None, known: Sequence[str] | None, where: str) -> str | 
     for label in known:
         if label.casefold() == spelt.casefold():
             return label
-    raise DataError(f"unknown label {spelt!r}", wanted=f"one of {', '.join(known)}", where=where)
+    raise DataError(f"unknown label {spelt!r}", wanted=f"one of {', '.join(known)}", where=given.where)
 
 
 def _roles(path: Path, *, pairs: bool, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
