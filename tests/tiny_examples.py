@@ -38,7 +38,7 @@ CHOICES = [
             (
                 "Il pleuvait.",
                 "effect",
-                ("La maison est rouge.", "Le fermier a vu la vache.", "Elle a vu."),
+                ("La maison est rouge.", "Le fermier a vu.", "Elle a vu."),
                 1,
             ),
             ("Шёл дождь.", "effect", ("Фермер не продал корову.", "Женщина в Москве."), 0),
@@ -106,8 +106,8 @@ def _span(i, question, context, answer):
 
 
 SPANS = [
-    _span(0, "Where?", "The old woman saw the red house in London.", "London"),
-    _span(1, "Who?", "The old woman saw the red house in London.", "The old woman"),
+    _span(0, "in ?", "The old woman saw the red house in London.", "London"),
+    _span(1, "saw ?", "The old woman saw the red house in London.", "The old woman"),
     _span(2, "Où ?", "La vieille femme a vu la maison rouge à Paris.", "Paris"),
     _span(3, "Wo?", "Die alte Frau sah gestern das rote Haus in Berlin.", "in Berlin"),
     _span(4, "Кто?", "Старая женщина увидела красный дом в Москве.", "Старая женщина"),
