@@ -1,0 +1,34 @@
+"""The tokenizers library's object behind any fast tokenizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from isogloss.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def backend_of(tokenizer: Any) -> Tokenizer:
+    """A private copy of the `tokenizers.Tokenizer` behind a tokenizer, without truncation or padding.
+
+    Args:
+        tokenizer: a transformers tokenizer of the fast kind, or a `tokenizers.Tokenizer`.
+
+    Raises:
+        ModelError: there is none.
+    """
+    from tokenizers import Tokenizer
+
+    inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not isinstance(inner, Tokenizer):
+        raise ModelError(
+            f"a {type(tokenizer).__name__}, which has no tokenizers library behind it",
+            wanted="a tokenizer with a tokenizer.json",
+            fix="load it with transformers.AutoTokenizer from a folder that holds tokenizer.json",
+        )
+    copy = Tokenizer.from_str(inner.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy

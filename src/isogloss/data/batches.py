@@ -1,0 +1,269 @@
+"""Batches of running text: fixed-length sequences cut from token files, mixed over languages.
+
+Sequences of a file follow each other without a gap. For masked models one is `prefix content suffix`, as the
+tokenizer frames a text; documents inside it are joined by the separator. For causal models one is content
+alone and begins with the last token of the one before, so every token is predicted exactly once per epoch.
+The last sequence of a file is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from isogloss.core.errors import RecipeError
+from isogloss.data.features import IGNORED
+from isogloss.data.masking import Masker, Masking
+from isogloss.data.mixture import Mixture
+from isogloss.data.order import shuffled
+from isogloss.data.pieces import frame_of, padding_id
+from isogloss.data.tokens import TokenFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Objective: TypeAlias = Literal["masked", "causal"]
+Ids: TypeAlias = npt.NDArray[np.int64]
+
+
+class Batches(Protocol):
+    """What everything trains on."""
+
+    def __len__(self) -> int:
+        """Micro-batches in one pass."""
+        ...
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Micro-batch `index`, any number from 0 on; a pure function of (seed, index)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How sequences are cut from a stream of tokens.
+
+    Attributes:
+        length: tokens of a row, special ones included.
+        prefix: ids before the content; empty for causal models.
+        suffix: ids after it.
+        stride: tokens of the stream by which a sequence moves on from the one before; each counts as one
+            token of work.
+        first: where in the stream sequence 0 begins.
+        padding: id that fills the last sequence.
+    """
+
+    length: int
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    stride: int
+    first: int
+    padding: int
+
+    @property
+    def room(self) -> int:
+        """Tokens of content in a full row."""
+        return self.length - len(self.prefix) - len(self.suffix)
+
+    def sequences(self, file: TokenFile) -> int:
+        """How many sequences one pass over a file takes."""
+        return -(-file.count // self.stride)
+
+    def tokens(self, file: TokenFile, sequences: Ids) -> int:
+        """Tokens of work in some sequences of a file; over a whole pass, `file.count`."""
+        return int(np.minimum(self.stride, file.count - sequences * self.stride).sum())
+
+    def cut(self, file: TokenFile, sequence: int) -> list[int]:
+        """The ids of one sequence, without padding."""
+        start = self.first + sequence * self.stride
+        return [*self.prefix, *file.ids[start : start + self.room].tolist(), *self.suffix]
+
+
+def layout_for(tokenizer: Any, *, length: int, objective: Objective) -> Layout:
+    """The layout of a tokenizer's sequences.
+
+    Args:
+        tokenizer: a transformers tokenizer of the fast kind.
+        length: tokens of a row, special ones included.
+        objective: `masked` frames the content as the tokenizer frames a text, `causal` does not.
+
+    Raises:
+        RecipeError: `length` leaves no room for content.
+    """
+    prefix, suffix = ((), ()) if objective == "causal" else [a[0] for a in frame_of(tokenizer).single]
+    room = length - len(prefix) - len(suffix)
+    causal = int(objective == "causal")
+    if room < 1 + causal:
+        raise RecipeError(
+            f"sequences of {length} tokens",
+            wanted=f"at least {length - room + 1 + causal} for a {objective} model with this tokenizer",
+            fix="raise the sequence length",
+        )
+    return Layout(
+        length=length,
+        prefix=tuple(prefix),
+        suffix=tuple(suffix),
+        stride=room - causal,
+        first=1 - causal,
+        padding=padding_id(tokenizer),
+    )
+
+
+class LanguageModelBatches:
+    """Endless training batches over several languages.
+
+    A batch holds `input_ids`, `attention_mask`, `labels` (-100: not to be guessed; causal labels are not
+    shifted, transformers models do that), each (batch_size, length), and `language`, an index into
+    `languages` for each row, (batch_size,). Each language's sequences come in a new order in each epoch.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, TokenFile],
+        mixture: Mixture,
+        tokenizer: Any,
+        *,
+        length: int,
+        batch_size: int,
+        objective: Objective = "masked",
+        masking: Masking | None = None,
+        monolingual: bool = False,
+    ) -> None:
+        """Put the parts together; nothing is read yet.
+
+        Args:
+            files: a token file for each language of the mixture, made with this tokenizer.
+            mixture: draws the language of each sequence, or of each batch where `monolingual`; its seed is
+                that of the order and the masks.
+            tokenizer: a transformers tokenizer of the fast kind.
+            length: tokens of a row, special ones included.
+            batch_size: rows.
+            objective: `masked` or `causal`.
+            masking: for `masked`; None: BERT's.
+            monolingual: every batch is of one language.
+
+        Raises:
+            RecipeError: the length leaves no room, or a language has no file.
+            ModelError: masked, but the tokenizer has no mask token.
+        """
+        if missing := [language for language in mixture.names if language not in files]:
+            raise RecipeError(
+                f"no tokens for {', '.join(missing)}",
+                wanted="a corpus for every language of the mixture",
+                fix="add the corpus, or take the language out of the mixture",
+            )
+        self.languages = mixture.names
+        self.layout = layout_for(tokenizer, length=length, objective=objective)
+        self._files = [files[language] for language in mixture.names]
+        self._sequences = [self.layout.sequences(file) for file in self._files]
+        self._mixture, self._batch_size, self._monolingual = mixture, batch_size, monolingual
+        self._masker = _masker(tokenizer, masking, objective=objective, seed=mixture.seed)
+
+    def __len__(self) -> int:
+        """Batches that hold as many sequences as one pass over all files."""
+        return -(-sum(self._sequences) // self._batch_size)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        languages, sequences = self._plan(index)
+        rows = [
+            self.layout.cut(self._files[language], sequence)
+            for language, sequence in zip(languages.tolist(), sequences.tolist(), strict=True)
+        ]
+        draws = index * self._batch_size + np.arange(self._batch_size)
+        return _tensors(rows, languages, draws, layout=self.layout, masker=self._masker)
+
+    def tokens_per_language(self, index: int) -> dict[str, int]:
+        """Tokens of work in batch `index`, for the ledger: special tokens and padding not counted."""
+        languages, sequences = self._plan(index)
+        return {
+            self.languages[language]: self.layout.tokens(
+                self._files[language], sequences[languages == language]
+            )
+            for language in np.unique(languages).tolist()
+        }
+
+    def _plan(self, index: int) -> tuple[Ids, Ids]:
+        """Language and sequence number of each row of a batch; both (batch_size,)."""
+        size = self._batch_size
+        if self._monolingual:
+            language, place = self._mixture.draws(index, index + 1)
+            languages, positions = np.repeat(language, size), place * size + np.arange(size)
+        else:
+            languages, positions = self._mixture.draws(index * size, (index + 1) * size)
+        sequences = np.empty_like(positions)
+        for language in np.unique(languages).tolist():
+            rows = languages == language
+            sequences[rows] = shuffled(
+                self._mixture.seed,
+                f"sequences/{self.languages[language]}",
+                positions[rows],
+                size=self._sequences[language],
+            )
+        return languages, sequences
+
+
+class WholeFileBatches:
+    """One language's file from beginning to end, for evaluation; batches are those of training.
+
+    Every token of the file is in exactly one batch, and the masks are the same in each pass. The last batch
+    may have fewer rows.
+    """
+
+    def __init__(
+        self,
+        file: TokenFile,
+        tokenizer: Any,
+        *,
+        length: int,
+        batch_size: int,
+        seed: int,
+        objective: Objective = "masked",
+        masking: Masking | None = None,
+        language: int = 0,
+    ) -> None:
+        """Put the parts together; arguments as for `LanguageModelBatches`.
+
+        Args:
+            language: the index that stands in every row's `language`.
+        """
+        self.layout = layout_for(tokenizer, length=length, objective=objective)
+        self._file, self._batch_size, self._language = file, batch_size, language
+        self._sequences = self.layout.sequences(file)
+        self._masker = _masker(tokenizer, masking, objective=objective, seed=seed)
+
+    def __len__(self) -> int:
+        return -(-self._sequences // self._batch_size)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        first = index * self._batch_size
+        sequences = np.arange(first, min(first + self._batch_size, self._sequences))
+        rows = [self.layout.cut(self._file, sequence) for sequence in sequences.tolist()]
+        languages = np.full(len(rows), self._language)
+        return _tensors(rows, languages, sequences, layout=self.layout, masker=self._masker)
+
+
+def _masker(tokenizer: Any, masking: Masking | None, *, objective: Objective, seed: int) -> Masker | None:
+    return Masker(tokenizer, masking or Masking(), seed=seed) if objective == "masked" else None
+
+
+def _tensors(
+    rows: list[list[int]], languages: Ids, draws: Ids, *, layout: Layout, masker: Masker | None
+) -> dict[str, Tensor]:
+    import torch
+
+    ids = np.full((len(rows), layout.length), layout.padding, dtype=np.int64)
+    attended = np.zeros_like(ids)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = row
+        attended[place, : len(row)] = 1
+    if masker:
+        ids, labels = masker.apply(ids, draws)
+    else:
+        labels = np.where(attended == 1, ids, IGNORED)
+    arrays = {"input_ids": ids, "attention_mask": attended, "labels": labels, "language": languages}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

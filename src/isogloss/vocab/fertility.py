@@ -1,0 +1,98 @@
+"""What a vocabulary costs each language: tokens per word, character and byte, and unknown pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from isogloss.core.errors import DataError
+from isogloss.core.tokenizer import backend_of
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fertility:
+    """Counts over one language's text, special tokens not added.
+
+    Attributes:
+        tokens: tokens the text became.
+        words: stretches between white space; says little for scripts written without spaces.
+        characters: code points, white space among them.
+        bytes: of the text in UTF-8.
+        unknown: tokens that are the unknown token.
+    """
+
+    tokens: int
+    words: int
+    characters: int
+    bytes: int
+    unknown: int
+
+    @property
+    def tokens_per_word(self) -> float:
+        """Rust et al. (2021, 2012.15613) call this fertility; 1 is the best there is."""
+        return self.tokens / self.words
+
+    @property
+    def tokens_per_character(self) -> float:
+        """Between 0 and, for byte-level vocabularies, 4."""
+        return self.tokens / self.characters
+
+    @property
+    def tokens_per_byte(self) -> float:
+        """Between 0 and 1."""
+        return self.tokens / self.bytes
+
+    @property
+    def unknown_rate(self) -> float:
+        """Share of the tokens that are unknown, in [0, 1]."""
+        return self.unknown / max(self.tokens, 1)
+
+
+def fertility(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[str, Fertility]:
+    """Tokenise each language's text and count; the text is streamed.
+
+    Args:
+        tokenizer: a transformers tokenizer of the fast kind, or a `tokenizers.Tokenizer`.
+        corpora: texts per language.
+
+    Raises:
+        DataError: a language has no words.
+        ModelError: the tokenizer has no tokenizers library behind it.
+    """
+    backend = backend_of(tokenizer)
+    unknown = _unknown_id(backend)
+    return {language: _measure(backend, texts, unknown, language) for language, texts in corpora.items()}
+
+
+def _measure(backend: Any, texts: Iterable[str], unknown: int | None, language: str) -> Fertility:
+    tokens = words = characters = size = strange = 0
+    stream = iter(texts)
+    while batch := list(islice(stream, _BATCH)):
+        for text, encoding in zip(
+            batch, backend.encode_batch_fast(batch, add_special_tokens=False), strict=True
+        ):
+            ids = encoding.ids
+            tokens += len(ids)
+            strange += ids.count(unknown)
+            words += len(text.split())
+            characters += len(text)
+            size += len(text.encode())
+    if not words:
+        raise DataError(
+            f"the {language} text is empty", wanted="at least one word", fix="check the path of the corpus"
+        )
+    return Fertility(tokens, words, characters, size, strange)
+
+
+def _unknown_id(backend: Any) -> int | None:
+    """None where nothing is unknown: byte-level vocabularies."""
+    model = json.loads(backend.to_str())["model"]
+    if "unk_id" in model:
+        return None if model["unk_id"] is None else int(model["unk_id"])
+    piece = model.get("unk_token")
+    return None if piece is None else backend.token_to_id(piece)
