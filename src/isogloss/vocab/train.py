@@ -30,6 +30,13 @@ _COMPONENTS: dict[Normaliser, list[dict[str, Any]]] = {
 _ONE_SPACE = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
 _METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+_AS_IT_IS = {
+    "type": "TemplateProcessing",
+    "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {},
+}
+"""Adds nothing; transformers puts it where there is no post-processor, which would change fingerprints."""
 _LEARN_FROM = 2
 """Occurrences a pair must have to be merged."""
 
@@ -148,10 +155,11 @@ def _frame(
     spaces = [_ONE_SPACE] if kind == "unigram" else []
     splitting = {
         "unigram": (_METASPACE, _METASPACE),
-        "wordpiece": ({"type": "BertPreTokenizer"}, {"type": "WordPiece", "prefix": "##", "cleanup": False}),
+        "wordpiece": ({"type": "BertPreTokenizer"}, {"type": "WordPiece", "prefix": "##", "cleanup": True}),
         "bpe": (_BYTE_LEVEL, _BYTE_LEVEL),
     }[kind]
     specials = _specials(roles)
+    template = _template(roles, specials) if purpose == "masked" else _AS_IT_IS
     return {
         "version": "1.0",
         "truncation": None,
@@ -159,7 +167,9 @@ def _frame(
         "added_tokens": [_added(index, token) for index, token in enumerate(specials)],
         "normalizer": {"type": "Sequence", "normalizers": [*_COMPONENTS[normaliser], *spaces]},
         "pre_tokenizer": splitting[0],
-        "post_processor": _template(roles, specials) if purpose == "masked" else None,
+        "post_processor": {"type": "Sequence", "processors": [_BYTE_LEVEL, template]}
+        if kind == "bpe"
+        else template,
         "decoder": splitting[1],
     }
 

@@ -50,7 +50,7 @@ def train_unigram(words: Mapping[str, int], *, size: int) -> list[tuple[str, flo
     spelt, counts = _cut(words)
     pieces, weights = _seeds(spelt, counts, limit=max(_FEWEST_SEEDS, _SEEDS_PER_PIECE * size))
     state = _State.start(spelt, counts, pieces, weights)
-    target = size + size // 10
+    target = max(size + size // 10, int(state.letters().sum()))
     while True:
         for _ in range(_EM_STEPS):
             state = _maximise(state)
