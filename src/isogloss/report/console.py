@@ -1,0 +1,140 @@
+"""The report's tables for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isogloss.core.run import RunRecord, read_run
+from isogloss.report import numbers
+from isogloss.report.headline import change_tone
+from isogloss.report.measurements import language_name
+from isogloss.report.notes import notes
+from isogloss.report.tables import (
+    DisparityRow,
+    MixtureTable,
+    Score,
+    ScoreRow,
+    ScoreTable,
+    SizeTable,
+    mixture_tables,
+    score_tables,
+    size_table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+_STYLES = {"good": "green", "bad": "red", "": ""}
+
+
+def print_run(run: RunRecord | Path, *, console: Console | None = None) -> None:
+    """Print a run's notes, scores with their disparity, sizes and mixture.
+
+    Args:
+        run: a run folder or what was read from it.
+        console: where to; None prints to standard output.
+    """
+    from rich.console import Console
+
+    console = console or Console()
+    record = read_run(run) if isinstance(run, Path) else run
+    for note in notes(record):
+        style = "bold red" if note.level == "failed" else "yellow"
+        console.print(_text(f"{note.title} {note.detail}", style))
+    sizes = size_table(record)
+    tables = [
+        *map(score_grid, score_tables(record)),
+        *([size_grid(sizes)] if sizes.rows else []),
+        *map(mixture_grid, mixture_tables(record)),
+    ]
+    for table in tables:
+        console.print(table)
+
+
+def score_grid(table: ScoreTable) -> Table:
+    """Languages down, columns across, the change last; below a rule, the numbers over all languages."""
+    facts, several = numbers.metric(table.metric), len(table.columns) > 1
+    title = f"{numbers.task_label(table.task)} {facts.label} on {table.split}".strip()
+    grid = _grid(title, ["", *table.columns, *(["change"] if several else [])])
+    for row in table.rows:
+        source = " (source)" if row.language == table.source else ""
+        tone = "" if row.within_chance else numbers.tone(table.metric, row.change)
+        grid.add_row(
+            _text(row.name + source), *_cells(table, row, several), *_change(table, row, tone, several)
+        )
+    grid.add_section()
+    for overall in table.disparity:
+        tone = change_tone(table, overall)
+        values = zip(overall.values, overall.languages, strict=True)
+        cells = [
+            _text(
+                f"{language_name(tag)} {numbers.shown(table.metric, v)}"
+                if tag
+                else numbers.shown(table.metric, v)
+            )
+            for v, tag in values
+        ]
+        grid.add_row(_text(overall.label, "dim"), *cells, *_change(table, overall, tone, several))
+    if table.disparity and len(table.compared) < len(table.rows):
+        grid.caption = f"overall numbers: the {len(table.compared)} languages that every column has"
+    return grid
+
+
+def size_grid(table: SizeTable) -> Table:
+    """The models of a run with their parameters, bytes and shape."""
+    reference = [f"of the {table.reference}"] if table.reference else []
+    grid = _grid("sizes", ["", "parameters", *reference, "size", "layers", "width", "vocabulary"])
+    for row in table.rows:
+        facts = map(numbers.whole, (row.layers, row.hidden, row.vocabulary))
+        share = [numbers.percent(row.share)] if table.reference else []
+        cells = [row.name, numbers.count(row.parameters), *share, numbers.megabytes(row.bytes), *facts]
+        grid.add_row(*map(_text, cells))
+    return grid
+
+
+def mixture_grid(table: MixtureTable) -> Table:
+    """Requested and realised shares of one phase."""
+    grid = _grid(f"mixture of {table.phase}", ["", "requested", "realised", "tokens"])
+    for row in table.rows:
+        shares = [numbers.percent(row.requested), numbers.percent(row.realised), numbers.count(row.tokens)]
+        grid.add_row(*map(_text, [row.name, *shares]))
+    return grid
+
+
+def _cells(table: ScoreTable, row: ScoreRow, several: bool) -> list[Text]:
+    last = len(row.scores) - 1
+    return [
+        _text(_with_interval(table.metric, score), "bold" if several and index == last else "")
+        for index, score in enumerate(row.scores)
+    ]
+
+
+def _with_interval(name: str, score: Score | None) -> str:
+    if score is None or score.low is None or score.high is None:
+        return numbers.shown(name, score.value if score else None)
+    low, high = numbers.shown(name, score.low), numbers.shown(name, score.high)
+    return f"{numbers.shown(name, score.value)} [{low}, {high}]"
+
+
+def _change(table: ScoreTable, row: ScoreRow | DisparityRow, tone: str, several: bool) -> list[Text]:
+    return [_text(numbers.signed(table.metric, row.change), _STYLES[tone])] if several else []
+
+
+def _grid(title: str, columns: list[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    grid = Table(title=_text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, header_style="dim")
+    for index, column in enumerate(columns):
+        grid.add_column(_text(column), justify="right" if index else "left")
+    return grid
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Plain text: a name with square brackets is no markup."""
+    from rich.text import Text
+
+    return Text(words, style)

@@ -1,0 +1,77 @@
+"""What a reader must know before trusting a run's numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from isogloss.core.run import RunRecord
+from isogloss.report.headline import listed
+from isogloss.report.measurements import in_order, measurements
+from isogloss.report.numbers import percent
+from isogloss.report.tables import MixtureTable, mixture_tables, score_tables
+
+_SHARE_OFF = 0.02  # a realised share this far from the requested one is worth a note
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the reader must know before trusting the numbers."""
+
+    level: Literal["failed", "note"]
+    title: str
+    detail: str = ""
+
+
+def notes(run: RunRecord, *, stages: Sequence[RunRecord] = ()) -> tuple[Note, ...]:
+    """What stands before the numbers: a failure with its reason, an unfinished state, odd measurements.
+
+    Args:
+        stages: of a pipeline; its own results lie in them.
+    """
+    found = [_state(run), _no_results(run, stages), _not_finite(run)]
+    return (*(note for note in found if note), *filter(None, map(_shares_off, mixture_tables(run))))
+
+
+def _state(run: RunRecord) -> Note | None:
+    state, updated = run.status.get("state"), run.status.get("updated", "an unknown time")
+    if state == "failed":
+        return Note("failed", "This run failed.", str(run.status.get("why", "It left no reason.")))
+    if state == "finished":
+        return None
+    return Note("note", "This run has not finished.", f"Its status was last written at {updated}.")
+
+
+def _no_results(run: RunRecord, stages: Sequence[RunRecord]) -> Note | None:
+    tables = score_tables(run)
+    if stages or any(table.split == "test" for table in tables):
+        return None
+    if tables:
+        return Note("note", "No test results.", "The scores below are on development data.")
+    if run.recipe and run.recipe.get("method") == "pretrain":
+        return None
+    return Note("note", "No scores per language.", "The run left no measurement of any language.")
+
+
+def _not_finite(run: RunRecord) -> Note | None:
+    odd = [m for m in measurements(run) if not math.isfinite(m.value)]
+    if not odd:
+        return None
+    names = in_order(f"{m.metric} ({m.phase})" for m in odd)
+    return Note("note", "Some measurements are not finite.", f"{listed(names)}; first at step {odd[0].step}.")
+
+
+def _shares_off(table: MixtureTable) -> Note | None:
+    known = [(row, row.requested, row.realised) for row in table.rows]
+    off = [
+        f"{row.name} ({percent(asked)} asked, {percent(got)} given)"
+        for row, asked, got in known
+        if asked is not None and got is not None and abs(asked - got) > _SHARE_OFF
+    ]
+    return (
+        Note("note", f"The mixture of {table.phase} is not the one asked for.", f"{listed(off)}.")
+        if off
+        else None
+    )

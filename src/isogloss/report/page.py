@@ -1,0 +1,259 @@
+"""One HTML page from run folders alone: no script, nothing fetched, readable on a phone and on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from isogloss.core.errors import CheckpointError
+from isogloss.core.files import write_text
+from isogloss.core.run import RunRecord, read_run
+from isogloss.report import numbers
+from isogloss.report.curves import Curves, loss_curves, score_curves, throughput
+from isogloss.report.headline import (
+    KeyNumber,
+    change_tone,
+    deed,
+    key_numbers,
+    listed,
+    number_word,
+    run_name,
+    sentence,
+    took,
+)
+from isogloss.report.measurements import in_order, language_name
+from isogloss.report.notes import Note, notes
+from isogloss.report.plots import Drawing, curves, score_bars, share_bars
+from isogloss.report.predictions import SampleGroup, sample_groups
+from isogloss.report.tables import (
+    MixtureTable,
+    ScoreTable,
+    SizeTable,
+    compare,
+    mixture_tables,
+    score_tables,
+    size_table,
+)
+
+
+@dataclass(frozen=True)
+class ScoreView:
+    """A score table and its figure; the task's first metric stands open, its others are folded away."""
+
+    table: ScoreTable
+    drawing: Drawing
+    is_first: bool
+
+
+@dataclass(frozen=True)
+class MixtureView:
+    """A mixture ledger and its figure."""
+
+    table: MixtureTable
+    drawing: Drawing
+
+
+@dataclass(frozen=True)
+class RunView:
+    """Everything the page says about one run.
+
+    `anchor` is the id its section has on the page. `scores` of a pipeline's own view are empty: the page
+    compares its stages instead.
+    """
+
+    anchor: str
+    name: str
+    deed: str
+    sentence: str
+    key_numbers: tuple[KeyNumber, ...]
+    notes: tuple[Note, ...]
+    scores: tuple[ScoreView, ...]
+    sizes: SizeTable
+    mixtures: tuple[MixtureView, ...]
+    curves: tuple[Drawing, ...]
+    throughput: tuple[tuple[str, str], ...]
+    samples: tuple[SampleGroup, ...]
+    recipe: str
+    environment: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class PageView:
+    """The page: a headline, what several runs compare on, and the runs."""
+
+    title: str
+    sentence: str
+    key_numbers: tuple[KeyNumber, ...]
+    notes: tuple[Note, ...]
+    compared: tuple[ScoreView, ...]
+    runs: tuple[RunView, ...]
+
+
+def render(folders: Sequence[Path], out: Path) -> Path:
+    """Write the page of one or more run folders; a pipeline's stages are shown with it.
+
+    Args:
+        folders: run folders, in the order to show them; finished, failed or still running.
+        out: the HTML file; appears whole, or stays as it was.
+
+    Returns:
+        `out`.
+
+    Raises:
+        CheckpointError: no folder given, or one that is no run folder.
+        StorageError: the disk refused.
+    """
+    if not folders:
+        raise CheckpointError(
+            "no run folder was given", wanted="one or more folders that `isogloss run` made"
+        )
+    write_text(out, page([(folder, stage_folders(folder)) for folder in folders]))
+    return out
+
+
+def stage_folders(folder: Path) -> list[Path]:
+    """The run folders of a pipeline's stages, in the order they were started; [] for other runs."""
+    found = [path.parent for path in (folder / "stages").glob("*/recipe.yaml")]
+    return sorted(found, key=lambda path: (str(read_run(path).status.get("started", "~")), path.name))
+
+
+def page(runs: Sequence[tuple[Path, Sequence[Path]]]) -> str:
+    """The page's HTML.
+
+    Args:
+        runs: each run folder with those of its stages.
+    """
+    view = _page_view([(read_run(folder), [read_run(stage) for stage in stages]) for folder, stages in runs])
+    return _environment().get_template("page.html.j2").render(page=view)
+
+
+def _environment() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("isogloss.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        "numbers": numbers,
+        "change_tone": change_tone,
+        "language_name": language_name,
+        "number_word": number_word,
+    }
+    return environment
+
+
+_Family = tuple[RunRecord, Sequence[RunRecord]]
+
+
+def _page_view(families: Sequence[_Family]) -> PageView:
+    flat = [run for root, stages in families for run in (root, *stages)]
+    views = tuple(_run_view(run, f"run{number}") for number, run in enumerate(flat, 1))
+    compared = _score_views(compare(_distinct_names(flat)), "compared")
+    if len(families) > 1:
+        names = [run_name(root) for root, _ in families]
+        return PageView(
+            listed(names),
+            f"{number_word(len(names)).capitalize()} runs, side by side.",
+            (),
+            (),
+            compared,
+            views,
+        )
+    root, stages = families[0]
+    if not stages:
+        view = views[0]
+        return PageView(view.name, view.sentence, view.key_numbers, view.notes, (), views)
+    last = size_table(stages[-1])
+    return PageView(
+        title=run_name(root),
+        sentence=sentence(root, stages=[run_name(stage) for stage in stages]),
+        key_numbers=key_numbers(_first_table(stages[-1]), last),
+        notes=notes(root, stages=stages),
+        compared=compared,
+        runs=(*views[1:], replace(views[0], notes=())),  # they stand at the top
+    )
+
+
+def _distinct_names(runs: Sequence[RunRecord]) -> dict[str, RunRecord]:
+    """Each run under its folder's name, numbered where two are called the same."""
+    named: dict[str, RunRecord] = {}
+    for run in runs:
+        name = run_name(run)
+        same = sum(known == name or known.startswith(f"{name} (") for known in named)
+        named[f"{name} ({same + 1})" if same else name] = run
+    return named
+
+
+def _first_table(run: RunRecord) -> ScoreTable | None:
+    return next(iter(score_tables(run)), None)
+
+
+def _run_view(run: RunRecord, anchor: str) -> RunView:
+    sizes = size_table(run)
+    stages = stage_folders(run.folder)
+    return RunView(
+        anchor=anchor,
+        name=run_name(run),
+        deed=deed(run, stages=[stage.name for stage in stages]),
+        sentence=sentence(run, stages=[stage.name for stage in stages]),
+        key_numbers=key_numbers(_first_table(run), sizes),
+        notes=notes(run, stages=[read_run(stage) for stage in stages]),
+        scores=_score_views(score_tables(run), anchor),
+        sizes=sizes,
+        mixtures=tuple(
+            MixtureView(table, share_bars(table, name=f"{anchor}-mixture{number}"))
+            for number, table in enumerate(mixture_tables(run), 1)
+        ),
+        curves=_curve_drawings(run, anchor),
+        throughput=tuple((phase, f"{rate:,.0f}") for phase, rate in throughput(run).items()),
+        samples=sample_groups(run),
+        recipe=yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True, width=96)
+        if run.recipe
+        else "",
+        environment=tuple(_environment_rows(run)),
+    )
+
+
+def _score_views(tables: Sequence[ScoreTable], anchor: str) -> tuple[ScoreView, ...]:
+    views: list[ScoreView] = []
+    for _, group in groupby(enumerate(tables), key=lambda pair: pair[1].task):
+        for place, (number, table) in enumerate(group):
+            views.append(ScoreView(table, score_bars(table, name=f"{anchor}-scores{number}"), place == 0))
+    return tuple(views)
+
+
+def _curve_drawings(run: RunRecord, anchor: str) -> tuple[Drawing, ...]:
+    """Losses and development scores, phase by phase."""
+    found = [(drawn, _names(kind)) for kind in (loss_curves(run), score_curves(run)) for drawn in kind]
+    phases = in_order(drawn.phase for drawn, _ in found)
+    found.sort(key=lambda pair: phases.index(pair[0].phase))
+    return tuple(
+        curves(drawn, name=f"{anchor}-curves{number}", order=order)
+        for number, (drawn, order) in enumerate(found, 1)
+    )
+
+
+def _names(drawn: Sequence[Curves]) -> list[str]:
+    return in_order(series.name for one in drawn for series in one.series)
+
+
+def _environment_rows(run: RunRecord) -> list[tuple[str, str]]:
+    """Status and environment as name and text; nested facts under dotted names."""
+    rows = {"state": run.status.get("state", "unknown"), "took": took(run) or "unknown"}
+    return [(name, str(value)) for name, value in (*rows.items(), *_flat(run.environment, ""))]
+
+
+def _flat(facts: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in facts.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return rows
