@@ -1,0 +1,75 @@
+"""Losses on scores over classes or the vocabulary: against a teacher, and against labels.
+
+Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531): KL(teacher || student) at temperature tau,
+times tau^2, which keeps the size of the gradient the same for every tau. BiStil's L_pred is the cross-entropy
+instead and has no tau^2: `tempered_cross_entropy`. The two have the same gradient up to that factor.
+
+Example:
+    >>> import torch
+    >>> same = torch.tensor([[2.0, 0.0, -1.0]])
+    >>> distillation_kl(same, same, temperature=2.0).tolist()
+    [0.0]
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+IGNORED = -100
+"""The label of a position that does not count, as transformers has it."""
+
+
+def distillation_kl(
+    student: Float[Tensor, "*rows classes"],
+    teacher: Float[Tensor, "*rows classes"],
+    *,
+    temperature: float = 1.0,
+    scaled: bool = True,
+) -> Float[Tensor, "*rows"]:
+    """KL(teacher || student) of the tempered distributions, in nats, per row, in float32.
+
+    Args:
+        student: scores before softmax; gradients flow here.
+        teacher: scores before softmax; detach or compute them without gradients.
+        temperature: above 0; larger is flatter.
+        scaled: multiply by temperature squared.
+
+    Returns:
+        One number per row, at least 0 (up to rounding); 0 where the distributions are equal.
+    """
+    ours = functional.log_softmax(student.float() / temperature, dim=-1)
+    theirs = functional.log_softmax(teacher.float() / temperature, dim=-1)
+    divergence = functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)
+    return divergence * temperature**2 if scaled else divergence
+
+
+def tempered_cross_entropy(
+    student: Float[Tensor, "*rows classes"],
+    teacher: Float[Tensor, "*rows classes"],
+    *,
+    temperature: float = 1.0,
+    scaled: bool = True,
+) -> Float[Tensor, "*rows"]:
+    """Cross-entropy of the student's tempered distribution under the teacher's, per row, in nats.
+
+    BiStil's prediction loss is `temperature=2.0, scaled=False`. Arguments as in `distillation_kl`; the value
+    is larger by the teacher's entropy.
+    """
+    ours = functional.log_softmax(student.float() / temperature, dim=-1)
+    theirs = functional.softmax(teacher.float() / temperature, dim=-1)
+    entropy = -(theirs * ours).sum(dim=-1)
+    return entropy * temperature**2 if scaled else entropy
+
+
+def cross_entropy(
+    logits: Float[Tensor, "*rows classes"], labels: Int[Tensor, "*rows"], *, ignore: int = IGNORED
+) -> Float[Tensor, "*rows"]:
+    """Cross-entropy with labels, per row, in nats and float32; 0 where the label is `ignore`.
+
+    Reduce it with `mean_over(loss, labels != ignore)`, which is 0, not NaN, when nothing counts.
+    """
+    flat = logits.float().reshape(-1, logits.shape[-1])
+    loss = functional.cross_entropy(flat, labels.reshape(-1).long(), ignore_index=ignore, reduction="none")
+    return loss.reshape(labels.shape)

@@ -1,0 +1,280 @@
+"""Load and save transformers models and tokenizers, offline first, safetensors only, in full precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from isogloss.core.errors import ModelError, did_you_mean
+from isogloss.core.files import whole_folder
+from isogloss.core.seeds import derive
+from isogloss.models.anatomy import anatomy, family_of
+
+Auto = Literal["base", "masked", "causal", "seq2seq", "tokens", "span", "label"]
+_AUTO_CLASSES: dict[Auto, str] = {
+    "base": "AutoModel",
+    "masked": "AutoModelForMaskedLM",
+    "causal": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "tokens": "AutoModelForTokenClassification",
+    "span": "AutoModelForQuestionAnswering",
+    "label": "AutoModelForSequenceClassification",
+}
+_ADVICE = {
+    "folder": (
+        "a sound transformers folder",
+        "check that the folder is complete: config.json, model.safetensors, tokenizer.json",
+    ),
+    "Hub": (
+        "a folder here, or a Hub id that can be reached",
+        "check the spelling and the connection, or download it once and give the folder; with "
+        "HF_HUB_OFFLINE=1 only what is already in the cache is found",
+    ),
+}
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def load_tokenizer(source: str | Path, *, trust_remote_code: bool = False) -> Any:
+    """A fast tokenizer from a folder or a Hub id.
+
+    Raises:
+        ModelError: nothing there, the Hub is out of reach, or only a slow (Python) tokenizer exists, whose
+            character offsets and vocabulary surgery we could not rely on.
+    """
+    from transformers import AutoTokenizer
+
+    folder = _local_folder(source)
+    if folder is not None and not (folder / "tokenizer.json").exists():
+        # transformers makes an empty five-token vocabulary here for some architectures, without a word.
+        raise ModelError(
+            "a model folder without tokenizer.json",
+            wanted="a fast tokenizer",
+            fix="save one there: AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
+            where=str(source),
+        )
+    with quiet(), _explained(source, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=trust_remote_code)
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            f"a slow tokenizer ({type(tokenizer).__name__})",
+            wanted="a fast tokenizer (a tokenizer.json file)",
+            fix="convert it once with transformers.convert_slow_tokenizer and save it beside the model",
+            where=str(source),
+        )
+    return tokenizer
+
+
+def load_model(
+    source: str | Path,
+    auto: Auto,
+    *,
+    labels: Sequence[str] | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    trust_remote_code: bool = False,
+) -> Any:
+    """A model from a folder or a Hub id, in evaluation mode.
+
+    Args:
+        source: folder or Hub id.
+        auto: which head. One that the checkpoint lacks is drawn from `seed`; the base never is.
+        labels: names of the classes for `tokens` and `label`; None keeps the checkpoint's own.
+        dtype: of the weights. transformers 5 would take the checkpoint's own, often bfloat16, in which
+            small updates vanish; so float32 unless said otherwise.
+        trust_remote_code: run Python code that comes with the checkpoint.
+
+    Raises:
+        ModelError: nothing there, the Hub is out of reach, pickled weights, weights of the base missing or of
+            another shape than the configuration says, or an architecture that is not in our table.
+    """
+    config = load_config(source, trust_remote_code=trust_remote_code)
+    _check_kind(config, auto)
+    _refuse_pickle(source)
+    if labels is not None:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+    with quiet(), _explained(source, "model"), seeded(derive(seed, "head", auto)):
+        model, report = _auto_class(auto).from_pretrained(
+            str(source),
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+            **_without_pooler(auto, config),
+        )
+    _check_base_loaded(model, report["missing_keys"], source)
+    return model.eval()
+
+
+def load_config(source: str | Path, *, trust_remote_code: bool = False) -> Any:
+    """The configuration alone: no weights are read, so it serves planning.
+
+    Raises:
+        ModelError: nothing there, or an architecture that is not in our table.
+    """
+    from transformers import AutoConfig
+
+    folder = _local_folder(source)
+    if folder is not None and not (folder / "config.json").exists():
+        raise ModelError(
+            "a folder without config.json: not a transformers model",
+            wanted="config.json, model.safetensors and tokenizer.json",
+            fix="give the folder that save_pretrained wrote; in a run folder that is model/",
+            where=str(source),
+        )
+    with quiet(), _explained(source, "configuration"):
+        config = AutoConfig.from_pretrained(str(source), trust_remote_code=trust_remote_code)
+    if not trust_remote_code:
+        family_of(config.model_type)
+    return config
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write weights, configuration and tokenizer, whole or not at all; transformers alone can load them."""
+    with quiet(), whole_folder(folder) as unfinished:
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+
+
+def empty_model(config: Any, auto: Auto) -> Any:
+    """A model of this configuration with fresh weights from torch's current generator.
+
+    Under `with torch.device("meta")` it has shapes and no memory.
+
+    Raises:
+        ModelError: transformers has no such head for the architecture, or the sizes do not fit together.
+    """
+    _check_kind(config, auto)
+    with quiet():
+        try:
+            return _auto_class(auto).from_config(config, **_without_pooler(auto, config))
+        except ValueError as error:
+            raise ModelError(
+                f"no {auto!r} model of this configuration: {_first_line(error)}",
+                wanted=f"sizes that fit, and a head that {config.model_type} has",
+                fix="check the sizes (heads divide hidden) or choose another kind of head",
+            ) from error
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's CPU generator seeded inside the block and put back after it; accelerators are not touched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its progress bars and load reports; errors still show."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _auto_class(auto: Auto) -> Any:
+    import transformers
+
+    if auto not in _AUTO_CLASSES:
+        raise ModelError(
+            f"a model of kind {auto!r}",
+            wanted=f"one of: {', '.join(get_args(Auto))}",
+            fix=did_you_mean(str(auto), _AUTO_CLASSES),
+        )
+    return getattr(transformers, _AUTO_CLASSES[auto])
+
+
+def _check_kind(config: Any, auto: Auto) -> None:
+    """transformers makes causal models of BERT and RoBERTa that see the future unless told `is_decoder`."""
+    if auto == "causal" and family_of(config.model_type).kind != "decoder":
+        raise ModelError(
+            f"a causal language model asked of {config.model_type}, which reads in both directions",
+            wanted="a decoder: gpt2, llama, mistral, qwen, gemma",
+            fix="use masked for an encoder, seq2seq for an encoder-decoder",
+        )
+
+
+def _without_pooler(auto: Auto, config: Any) -> dict[str, bool]:
+    """A masked-LM checkpoint holds no pooler, so a base model would carry random weights in its place."""
+    has_pooler = config.model_type in ("bert", "roberta", "xlm-roberta")
+    return {"add_pooling_layer": False} if auto == "base" and has_pooler else {}
+
+
+def _local_folder(source: str | Path) -> Path | None:
+    """The folder, or None when the source reads as a Hub id.
+
+    Raises:
+        ModelError: it reads as a folder and is not there.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    text = str(source)
+    if isinstance(source, Path) or text.count("/") > 1 or text.startswith((".", "/", "~")) or "\\" in text:
+        raise ModelError(
+            f"a {'file' if path.exists() else 'folder that does not exist'}",
+            wanted="a folder with config.json, model.safetensors and tokenizer.json, or a Hub id",
+            fix="check the path; it is taken from the folder you are in",
+            where=text,
+        )
+    return None
+
+
+def _refuse_pickle(source: str | Path) -> None:
+    folder = _local_folder(source)
+    if folder is None or any(folder.glob("*.safetensors")):
+        return
+    pickled = next((name for name in _PICKLES if (folder / name).exists()), None)
+    raise ModelError(
+        f"weights as a pickle ({pickled})" if pickled else "a folder without weights",
+        wanted="model.safetensors",
+        fix="a pickle can run code when it is opened: if you trust it, load it with transformers and "
+        "save_pretrained it again, which writes safetensors"
+        if pickled
+        else "copy model.safetensors there, or use the folder that save_pretrained wrote",
+        where=str(source),
+    )
+
+
+def _check_base_loaded(model: Any, missing: Sequence[str] | set[str], source: str | Path) -> None:
+    parts = anatomy(model)
+    lost = sorted(name for name in missing if parts.place(name).part != "head")
+    if lost:
+        shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        raise ModelError(
+            f"a checkpoint without {len(lost)} weights of the base model: {shown}",
+            wanted="every weight of the embeddings and layers that config.json describes",
+            fix="check that config.json and model.safetensors belong together; "
+            "training from random weights is what `new_model` is for",
+            where=str(source),
+        )
+
+
+@contextlib.contextmanager
+def _explained(source: str | Path, what: str) -> Iterator[None]:
+    """Turn what transformers and the Hub client raise into one `ModelError`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        wanted, fix = _ADVICE["folder" if Path(source).expanduser().is_dir() else "Hub"]
+        got = f"no {what} could be loaded: {_first_line(error)}"
+        raise ModelError(got, wanted=wanted, fix=fix, where=str(source)) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
