@@ -86,6 +86,7 @@ def test_russian_paraphrases_move_time_place_and_recipient():
     letter = frame("send", object=Phrase("letter"), recipient=Phrase("judge"), place=Phrase("Rome", "place"))
     assert russian.tell(letter).text == "Анна отправила судье письмо в Риме."
     assert russian.tell(letter, style=1).text == "В Риме Анна отправила письмо судье."
+    assert russian.tell(frame("sleep", tense="present", time="at_night")).text == "По ночам Анна спит."
     slept = frame("sleep", time="yesterday")
     assert russian.tell(slept).text == "Вчера Анна спала."
     assert russian.tell(slept, style=1).text == "Анна вчера спала."

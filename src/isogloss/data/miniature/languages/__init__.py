@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from isogloss.core.errors import LanguageError, did_you_mean
 from isogloss.data.miniature.frames import Frame, Slot
 from isogloss.data.miniature.grammar import Telling
-from isogloss.data.miniature.languages import english, french, russian
+from isogloss.data.miniature.languages import english, french, russian, turkish
 
 
 class Teller(Protocol):
@@ -29,6 +29,7 @@ TELLERS: Mapping[str, Teller] = {
     "en-Latn": cast(Teller, english),
     "fr-Latn": cast(Teller, french),
     "ru-Cyrl": cast(Teller, russian),
+    "tr-Latn": cast(Teller, turkish),
 }
 
 

@@ -27,7 +27,7 @@ def tell(frame: Frame, *, style: int = 0) -> Telling:
     subject = _noun_phrase(frame.subject, "nom", "nsubj", "subject")
     if frame.quality is not None:
         return tell_tree(TAG, _predicate(frame, subject))
-    time = (_time(frame.time),) if frame.time else ()
+    time = (_time(frame),) if frame.time else ()
     place = (_place(frame),) if frame.place else ()
     fronted: tuple[Node, ...] = ()
     if style == 1 and not time and verbs()[frame.verb].valency not in ("goal", "location"):
@@ -54,7 +54,7 @@ def ask(frame: Frame, slot: Slot) -> str:
     subject: tuple[Node, ...] = (_noun_phrase(kept.subject, "nom", "nsubj", "subject"),)
     if slot == "subject":
         agreement, subject = "m" if frame.subject.animate else "n", ()
-    time = (_time(kept.time),) if kept.time else ()
+    time = (_time(kept),) if kept.time else ()
     after = (*_objects(kept, shifted=False), *((_place(kept),) if kept.place else ()))
     # The verb of the object asked for is still chosen by that object.
     root, helpers = _verb(frame, agreement)
@@ -171,11 +171,15 @@ def _government(verb: str) -> tuple[Case, str | None]:
 # Place and time
 
 
-def _time(id: str) -> Node:
-    row = _WORDS.times[id]
+def _time(frame: Frame) -> Node:
+    """When: "утром" once, "по утрам" out of habit."""
+    assert frame.time is not None
+    row = _WORDS.times[frame.time]
+    if frame.tense == "present" and row["habit"]:
+        return Node(row["habit"], "NOUN", "obl", (case("по"),), role="time", concept=frame.time)
     before = tuple(_small_word(*word.split("/")) for word in row["before"].split())
     relation = "advmod" if row["tag"] == "ADV" else "obl" if "ADP" in row["before"] else "obl:tmod"
-    return Node(row["form"], row["tag"], relation, before=before, role="time", concept=id)
+    return Node(row["form"], row["tag"], relation, before=before, role="time", concept=frame.time)
 
 
 def _small_word(form: str, tag: str, relation: str) -> Node:
