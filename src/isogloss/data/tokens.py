@@ -122,7 +122,8 @@ def token_file(
     the corpus. The folder appears whole or not at all.
 
     Args:
-        texts: the documents; not touched when the file exists. Texts that give no token are left out.
+        texts: the documents; not touched when the file exists. White space alone, and
+            texts that give no token, are left out.
         tokenizer: a transformers tokenizer of the fast kind, or a `tokenizers.Tokenizer`.
         cache: folder that holds token files, each under its key.
         corpus_key: fingerprint of the corpus.
@@ -197,6 +198,7 @@ class _Writer:
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts that hold more than white space, of which Metaspace would make a bare ▁."""
     stream = iter(texts)
     while batch := list(islice(stream, _BATCH)):
-        yield batch
+        yield [text for text in batch if text and not text.isspace()]
