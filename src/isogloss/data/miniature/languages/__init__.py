@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from isogloss.core.errors import LanguageError, did_you_mean
 from isogloss.data.miniature.frames import Frame, Slot
 from isogloss.data.miniature.grammar import Telling
-from isogloss.data.miniature.languages import english, french, russian, turkish
+from isogloss.data.miniature.languages import english, french, german, russian, turkish
 
 
 class Teller(Protocol):
@@ -27,6 +27,7 @@ class Teller(Protocol):
 
 TELLERS: Mapping[str, Teller] = {
     "en-Latn": cast(Teller, english),
+    "de-Latn": cast(Teller, german),
     "fr-Latn": cast(Teller, french),
     "ru-Cyrl": cast(Teller, russian),
     "tr-Latn": cast(Teller, turkish),
