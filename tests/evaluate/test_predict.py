@@ -67,7 +67,7 @@ def learn(model, tokenizer, examples, *, steps=150, rate=5e-3, max_length=64, st
 PERFECT = {
     "label": {"accuracy": 1.0, "macro_f1": 1.0},
     "choice": {"accuracy": 1.0},
-    "gap": {"accuracy": 1.0, "mean_reciprocal_rank": 1.0},
+    "gap": {"accuracy": 1.0, "mrr": 1.0},
     "tags": {"accuracy": 1.0, "span_f1": 1.0},
     "tree": {"uas": 1.0, "las": 1.0},
     "span": {"em": 1.0, "f1": 1.0},

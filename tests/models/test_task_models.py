@@ -19,7 +19,13 @@ from isogloss.data.encode import encode
 from isogloss.data.features import collate
 from isogloss.data.labels import inventory
 from isogloss.data.pieces import padding_id
-from isogloss.models.tasks import build_task_model, load_task_model, longest_input, save_task_model
+from isogloss.models.tasks import (
+    aligned_labels,
+    build_task_model,
+    load_task_model,
+    longest_input,
+    save_task_model,
+)
 from tiny_examples import EXAMPLES
 from tiny_models import DECODERS, ENCODERS, FAMILIES, STYLES, tiny_model, tiny_tokenizer
 
@@ -117,6 +123,24 @@ def test_a_backbone_under_our_head_is_an_ordinary_transformers_folder(tmp_path):
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     assert torch.equal(loaded.embeddings.word_embeddings.weight, model.backbone.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize("family", [*ENCODERS, *DECODERS])
+def test_scoring_only_where_labels_are_changes_no_logit(family):
+    tokenizer = tiny_tokenizer(STYLES[family])
+    model = task_model("text", family).eval()
+    batch = batch_of("text", model, tokenizer)
+    some = model(batch)
+    stock = model.run(batch, labels=batch["labels"])
+    places = aligned_labels(batch["labels"], model.objective) != -100
+    everywhere = model({name: tensor for name, tensor in batch.items() if name != "labels"})
+    torch.testing.assert_close(
+        some.logits["tokens"], everywhere.logits["tokens"][places], rtol=1e-5, atol=1e-6
+    )
+    stock = model.model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"]
+    )
+    assert some.loss.item() == pytest.approx(stock.loss.item(), rel=1e-5)
 
 
 def test_the_same_seed_draws_the_same_head():

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 from isogloss.core.errors import ModelError
-from isogloss.data.encode import encode, sentinels
+from isogloss.data.encode import MASK_EVERY, Objective, encode, sentinels
 from isogloss.data.features import IGNORED, Features, collate
 from isogloss.data.pieces import padding_id
 from isogloss.data.records import Example
-from isogloss.models.tasks import TaskModel, TaskOutput, longest_input, only_answers
+from isogloss.models.tasks import TaskModel, TaskOutput, aligned_labels, longest_input, only_answers
 from isogloss.models.trees import decode_trees
 
 Precision: TypeAlias = Literal["auto", "float32", "bf16"]
 
 DEFAULT_LENGTH = 512
 _MOST_LOGITS = 2**26
-"""Language models answer for the whole vocabulary at every token; a batch is kept below this many numbers."""
+"""Language models score the whole vocabulary at each token; a batch is kept below this many numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ Prediction: TypeAlias = (
 @dataclass(frozen=True, slots=True)
 class _Settings:
     labels: tuple[str, ...]
-    causal: bool
+    objective: Objective
     unscored: Tensor
     max_answer: int
 
@@ -186,8 +186,8 @@ def row_length(model: TaskModel, max_length: int | None = None) -> int:
 
 def _settings(model: TaskModel, tokenizer: Any, max_answer: int) -> _Settings:
     seq2seq = model.kind in ("gap", "text") and model.objective == "seq2seq"
-    unscored = torch.tensor([IGNORED, *(sentinels(tokenizer) if seq2seq else [])])
-    return _Settings(model.labels, model.objective == "causal", unscored, max_answer)
+    unscored = torch.tensor(sentinels(tokenizer) if seq2seq else [], dtype=torch.long)
+    return _Settings(model.labels, model.objective, unscored, max_answer)
 
 
 def _run(
@@ -200,14 +200,19 @@ def _run(
 ) -> Iterator[tuple[int, Any]]:
     """Position of a feature and what was read off the model's output for it."""
     device = next(model.parameters()).device
-    vocabulary = model.config.vocab_size if model.kind in ("gap", "text") else 1
-    budget = min(batch_tokens, max(1, _MOST_LOGITS // vocabulary))
+    budget = min(batch_tokens, max(1, int(_MOST_LOGITS / _logits_per_token(model))))
     read = _READ[model.kind]
     with _evaluating(model), torch.inference_mode(), _autocast(device, precision):
         for indices in batches(features, budget):
             chosen = [features[index] for index in indices]
             batch = {name: tensor.to(device) for name, tensor in collate(chosen, pad_id).items()}
             yield from zip(indices, read(model(batch), batch, chosen, settings), strict=True)
+
+
+def _logits_per_token(model: TaskModel) -> float:
+    if model.kind not in ("gap", "text"):
+        return 1.0
+    return model.config.vocab_size / (MASK_EVERY if model.objective == "masked" else 1)
 
 
 def batches(features: Sequence[Features], budget: int) -> Iterator[list[int]]:
@@ -263,15 +268,15 @@ def _read_tokens(
     output: TaskOutput, batch: Batch, features: Sequence[Features], settings: _Settings
 ) -> list[Any]:
     """(sum of log-probabilities, number of tokens) per row."""
-    logits, labels = output.logits["tokens"], batch["labels"]
-    if settings.causal:
-        logits, labels = logits[:, :-1], labels[:, 1:]
-    scored = torch.isin(labels, settings.unscored.to(labels.device), invert=True)
-    chosen = logits[scored].float()
-    gains = chosen.gather(-1, labels[scored][:, None]).squeeze(-1) - chosen.logsumexp(-1)
-    rows = torch.zeros(len(labels), dtype=torch.float64)
-    rows.index_add_(0, scored.nonzero()[:, 0].cpu(), gains.double().cpu())
-    return list(zip(rows.tolist(), scored.sum(1).tolist(), strict=True))
+    labels = aligned_labels(batch["labels"], settings.objective)
+    places = labels != IGNORED
+    logits, targets = output.logits["tokens"].float(), labels[places]
+    gains = logits.gather(-1, targets[:, None]).squeeze(-1) - logits.logsumexp(-1)
+    counted = torch.isin(targets, settings.unscored.to(targets.device), invert=True).double()
+    rows = places.nonzero()[:, 0].cpu()
+    sums = torch.zeros(2, len(labels), dtype=torch.float64)
+    sums.index_add_(1, rows, torch.stack([gains.double() * counted, counted]).cpu())
+    return [(total, int(tokens)) for total, tokens in sums.T.tolist()]
 
 
 def _read_tags(output: TaskOutput, batch: Batch, features: Sequence[Features], _: _Settings) -> list[Any]:
@@ -337,7 +342,9 @@ def _join_choice(example: Any, parts: Part, settings: _Settings) -> Prediction:
 
 
 def _join_gap(example: Any, parts: Part, settings: _Settings) -> Prediction:
-    scores = [total if settings.causal else total / max(1, tokens) for _, (total, tokens) in parts]
+    scores = [
+        total if settings.objective == "causal" else total / max(1, tokens) for _, (total, tokens) in parts
+    ]
     return GapPrediction(example.id, example.candidates[int(np.argmax(scores))], tuple(scores))
 
 

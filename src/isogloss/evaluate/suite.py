@@ -147,7 +147,7 @@ def _gap(examples: Sequence[Any], predictions: Sequence[Any], language: str) -> 
     ranks = [_rank(e, p.scores) for e, p in zip(examples, predictions, strict=True)]
     return {
         "accuracy": accuracy([1] * len(ranks), ranks),
-        "mean_reciprocal_rank": mean_reciprocal_rank(ranks),
+        "mrr": mean_reciprocal_rank(ranks),
     }
 
 

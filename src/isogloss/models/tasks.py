@@ -7,16 +7,17 @@ ordinary backbone.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from isogloss.core.errors import CheckpointError, ModelError
@@ -58,10 +59,12 @@ class TaskOutput:
 
     Attributes:
         loss: the mean loss, or None when the batch has no gold.
-        logits: label {"labels": rows by classes}; choice {"choices": examples by choices}; gap and text
-            {"tokens": rows by length by vocabulary}; tags {"tags": rows by length by tags}; tree {"arcs":
-            examples by words by words + 1, "relations": the same by relations}; span {"start", "end": rows
-            by length}.
+        logits: by name, with these shapes.
+            label: labels (rows, classes). choice: choices (examples, choices).
+            gap, text: tokens (places, vocabulary), for the places that `aligned_labels` counts, row by row;
+            for a batch without labels (rows, length, vocabulary).
+            tags: tags (rows, length, tags). span: start and end, both (rows, length).
+            tree: arcs (examples, words, words + 1), relations (the same, relations).
     """
 
     loss: Float[Tensor, ""] | None
@@ -182,16 +185,39 @@ def _tags(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
 
 
 def _tokens(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
-    """Masked models answer in place, causal ones one place earlier, decoders of pairs at their own length."""
-    if model.objective == "seq2seq":
-        logits = model.run(batch, labels=batch["labels"]).logits
-    else:
-        logits = model.run(batch).logits
+    """With labels, the vocabulary is scored only where there is one; elsewhere that is most of the work."""
     if "labels" not in batch:
-        return TaskOutput(None, {"tokens": logits})
-    if model.objective == "causal":
-        return TaskOutput(_mean_loss(logits[:, :-1], batch["labels"][:, 1:]), {"tokens": logits})
-    return TaskOutput(_mean_loss(logits, batch["labels"]), {"tokens": logits})
+        return TaskOutput(None, {"tokens": model.run(batch).logits})
+    aligned = aligned_labels(batch["labels"], model.objective)
+    places = aligned != IGNORED
+    if model.objective == "seq2seq":
+        logits = model.run(batch, labels=batch["labels"]).logits[places]
+    else:
+        with _reading_only(model.backbone, places):
+            logits = model.run(batch).logits[0]
+    return TaskOutput(_mean_loss(logits, aligned[places]), {"tokens": logits})
+
+
+def aligned_labels(labels: Int[Tensor, "rows length"], objective: Objective) -> Int[Tensor, "rows length"]:
+    """Labels at the positions that answer for them: in a causal model, one before their own."""
+    if objective != "causal":
+        return labels
+    return nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+
+
+@contextlib.contextmanager
+def _reading_only(backbone: Any, places: Bool[Tensor, "rows length"]) -> Iterator[None]:
+    """Hand the head above the backbone the hidden states of some places alone, as one row."""
+
+    def gather(module: nn.Module, inputs: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[places][None]
+        return output
+
+    hook = backbone.register_forward_hook(gather)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _tree(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
