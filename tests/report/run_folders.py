@@ -50,7 +50,7 @@ DISTIL = Recipe(
     corpora={"en-Latn": "miniature/train", "sw-Latn": "miniature/train"},
 )
 PRETRAIN = Recipe(method="pretrain", corpora={tag: "miniature/train" for tag in LANGUAGES})
-PIPELINE = Recipe(method="pipeline", stages={"1-pretrain": {}, "2-finetune": {}, "3-distil": {}})
+PIPELINE = Recipe(method="pipeline", stages={"pretrain": {}, "finetune": {}, "distil": {}})
 
 BASE = (0.412, 0.391, 0.383, 0.352, 0.344, 0.337)
 TUNED = (0.846, 0.742, 0.718, 0.655, 0.604, 0.438)
@@ -78,7 +78,7 @@ def finetune(folder: Path, recipe: Recipe = FINETUNE) -> Path:
 def distil(folder: Path) -> Path:
     languages = ("en-Latn", "sw-Latn")
     with open_run(folder, DISTIL) as run:
-        _training(run, "phase1", {"loss": 3.2, "hidden": 2.1, "attention": 1.1}, steps=600)
+        _training(run, "phase1", {"loss": 3.2, "hidden": 2.1, "hidden/0": 1.0, "attention": 1.1}, steps=600)
         _training(run, "phase2", {"loss": 2.6, "logits": 0.9, "hidden": 1.2, "attention": 0.5}, steps=300)
         for phase in ("phase1", "phase2"):
             _shares(run, phase, dict.fromkeys(languages, 0.5))
@@ -115,9 +115,9 @@ def pretrain(folder: Path) -> Path:
 
 def pipeline(folder: Path) -> Path:
     with open_run(folder, PIPELINE) as run:
-        pretrain(folder / "stages" / "1-pretrain")
-        finetune(folder / "stages" / "2-finetune")
-        distil(folder / "stages" / "3-distil")
+        pretrain(folder / "stages" / "pretrain")
+        finetune(folder / "stages" / "finetune")
+        distil(folder / "stages" / "distil")
         run.mark("stages")
     return folder
 
@@ -174,8 +174,8 @@ def _scores(
 def _shares(run: Run, phase: str, shares: dict[str, float]) -> None:
     for number, (tag, share) in enumerate(shares.items()):
         got = share + (0.004 if number % 2 else -0.004)
-        run.log("share_requested", share, phase=phase, step=0, language=tag)
-        run.log("share_realised", got, phase=phase, step=0, language=tag)
+        run.log("requested_share", share, phase=phase, step=0, language=tag)
+        run.log("share", got, phase=phase, step=0, language=tag)
         run.log("tokens", got * 2_400_000, phase=phase, step=0, language=tag)
 
 

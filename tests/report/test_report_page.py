@@ -141,12 +141,12 @@ def test_nothing_from_a_run_becomes_markup(tmp_path):
 
 def test_a_pipeline_is_shown_with_its_stages_in_order(folders, tmp_path):
     assert [folder.name for folder in stage_folders(folders["pipeline"])] == [
-        "1-pretrain",
-        "2-finetune",
-        "3-distil",
+        "pretrain",
+        "finetune",
+        "distil",
     ]
     text, checker = checked(render([folders["pipeline"]], tmp_path / "report.html"))
-    assert "A pipeline of three stages: 1-pretrain, 2-finetune and 3-distil." in text
+    assert "A pipeline of three stages: pretrain, finetune and distil." in text
     assert checker.tags.count("article") == 4
     assert "Side by side" in text
 

@@ -70,6 +70,7 @@ def test_where_lower_is_better_the_worst_language_is_the_highest(tmp_path):
     assert table.figure("worst").values == (3.0,)
     assert table.figure("gap").values == (2.0,)
     assert table.figure("transfer").values == (2.0,)
+    assert table.figure("transfer").label == "mean of others − source"
 
 
 def test_disparity_is_over_the_languages_that_every_column_has(tmp_path):
@@ -213,6 +214,24 @@ def test_samples_are_chosen_right_and_wrong_with_every_models_answer(tmp_path):
     assert (group.task, group.name) == ("nli", "English")
     assert [answer.model for answer in group.samples[0].answers] == ["teacher", "student"]
     assert all(sample.answers[-1].correct for sample in group.samples)
+
+
+def test_what_has_no_gold_is_neither_right_nor_wrong(tmp_path):
+    line = {"model": "base", "task": "lm", "language": "en-Latn", "id": "1", "input": "Hello.", "gold": None}
+    (group,) = sample_groups(a_run(tmp_path, samples=[{**line, "predicted": "2.1 nats", "correct": True}]))
+    assert group.samples[0].answers[0].correct is None
+
+
+def test_several_gold_answers_are_kept_apart(tmp_path):
+    line = {
+        "input": {"question": "Who?"},
+        "gold": ["Amina", "the girl"],
+        "predicted": "Amina",
+        "correct": True,
+    }
+    (group,) = sample_groups(a_run(tmp_path, samples=[line]))
+    assert group.samples[0].gold == "Amina / the girl"
+    assert group.samples[0].parts == (("question", "Who?"),)
 
 
 def test_sequences_of_one_length_are_laid_out_word_by_word(tmp_path):

@@ -79,7 +79,8 @@ def throughput(run: RunRecord) -> Mapping[str, float]:
 
 
 def _is_loss(line: Measurement) -> bool:
-    return line.metric not in _NOT_LOSSES and not line.metric.startswith("share_") and line.language is None
+    """A loss or a part of one; `hidden/3`, one layer's part of a part, would only crowd the figure."""
+    return line.metric not in _NOT_LOSSES and "/" not in line.metric and line.language is None
 
 
 def _name(line: Measurement) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -90,7 +90,9 @@ def _distil(recipe: Mapping[str, Any], run: RunRecord) -> str:
 def _pretrain(recipe: Mapping[str, Any], run: RunRecord) -> str:
     ledger = [row.name for table in mixture_tables(run) for row in table.rows]
     languages = in_order(ledger) or _languages(recipe)
-    model = model_name(recipe.get("model")) or "a model"
+    shape = recipe.get("architecture")
+    new = f"a new {shape['family']} model" if isinstance(shape, dict) and "family" in shape else "a model"
+    model = model_name(recipe.get("model")) or new
     return f"Pretraining of {model}{_on_mixture(languages)}."
 
 
@@ -205,10 +207,12 @@ def _languages(recipe: Mapping[str, Any]) -> list[str]:
     """The names of the languages a recipe lists, whether as a list or as roles with languages."""
     given = recipe.get("languages") or recipe.get("corpora")
     if isinstance(given, dict):  # roles such as {source: en-Latn, target: sw-Latn}, or files per language
-        given = [
-            value if "languages" in recipe and isinstance(value, str) else key for key, value in given.items()
-        ]
+        given = _tags(given.values()) if "languages" in recipe else list(given)
     return in_order(language_name(str(tag)) for tag in given) if isinstance(given, list) else []
+
+
+def _tags(roles: Iterable[Any]) -> list[str]:
+    return [tag for role in roles for tag in (role if isinstance(role, list) else [role])]
 
 
 def _task_names(recipe: Mapping[str, Any]) -> list[str]:

@@ -50,10 +50,7 @@ _TASKS = {
     "nli": "NLI",
     "pos": "POS",
     "qa": "QA",
-    "xnli": "XNLI",
-    "paws-x": "PAWS-X",
     "copa": "COPA",
-    "xcopa": "XCOPA",
 }
 
 

@@ -117,9 +117,13 @@ def render(folders: Sequence[Path], out: Path) -> Path:
 
 
 def stage_folders(folder: Path) -> list[Path]:
-    """The run folders of a pipeline's stages, in the order they were started; [] for other runs."""
-    found = [path.parent for path in (folder / "stages").glob("*/recipe.yaml")]
-    return sorted(found, key=lambda path: (str(read_run(path).status.get("started", "~")), path.name))
+    """The run folders of a pipeline's stages, in the recipe's order; [] for other runs."""
+    found = {path.parent.name: path.parent for path in sorted((folder / "stages").glob("*/recipe.yaml"))}
+    if not found:
+        return []
+    stages = (read_run(folder).recipe or {}).get("stages")
+    named = [name for name in stages if name in found] if isinstance(stages, dict) else []
+    return [found[name] for name in in_order([*named, *found])]
 
 
 def page(runs: Sequence[tuple[Path, Sequence[Path]]]) -> str:

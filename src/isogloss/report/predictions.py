@@ -22,11 +22,11 @@ class Token:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said, and whether it was right."""
+    """What one model said, and whether it was right; None where there is no right and wrong."""
 
     model: str
     text: str
-    correct: bool
+    correct: bool | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,11 @@ def _correct(line: _Line) -> bool:
 def _sample(lines: Sequence[_Line]) -> Sample:
     first = lines[0]
     answers = tuple(
-        Answer(str(line.get("model") or "model"), as_text(line.get("predicted")), _correct(line))
+        Answer(
+            str(line.get("model") or "model"),
+            as_text(line.get("predicted")),
+            None if line.get("gold") is None else _correct(line),
+        )
         for line in lines
     )
     return Sample(
@@ -102,7 +106,8 @@ def _sample(lines: Sequence[_Line]) -> Sample:
 def _parts(given: Any) -> tuple[tuple[str, str], ...]:
     if isinstance(given, dict):
         return tuple((str(name), as_text(value)) for name, value in given.items() if value is not None)
-    return (("", as_text(given)),)
+    words = isinstance(given, list) and all(isinstance(word, str) for word in given)
+    return (("", " ".join(given) if words else as_text(given)),)
 
 
 def _tokens(lines: Sequence[_Line]) -> tuple[Token, ...]:
@@ -120,11 +125,11 @@ def _tokens(lines: Sequence[_Line]) -> tuple[Token, ...]:
 
 
 def as_text(value: Any) -> str:
-    """Whatever a sample holds, for reading: texts as they are, their lists with spaces, the rest as JSON."""
+    """Whatever a sample holds, for reading: texts as they are, several with slashes, the rest as JSON."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
-        return " ".join(map(str, value))
+        return " / ".join(map(str, value))
     return json.dumps(value, ensure_ascii=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from isogloss.core.run import RunRecord
+from isogloss.evaluate.disparity import disparity
 from isogloss.report.measurements import Measurement, in_order, language_name, measurements, source_language
 from isogloss.report.numbers import metric, rank
 
@@ -252,39 +252,25 @@ def _row(language: str, scores: Sequence[Score | None]) -> ScoreRow:
 
 
 def _disparity(rows: Sequence[ScoreRow], *, source: str | None, lower: bool) -> tuple[DisparityRow, ...]:
-    """The disparity rows over languages that every column has.
-
-    The gap is best minus worst and the transfer gap source minus the mean of the others (both turned round
-    for metrics where lower is better, so that larger is always more unequal); the spread is the population's
-    standard deviation.
-    """
+    """The disparity rows over languages that every column has."""
     columns = [
         {row.language: score.value for row in rows if (score := row.scores[index])}
         for index in range(len(rows[0].scores))
     ]
-    worst = [(max if lower else min)(scores, key=lambda tag: scores[tag]) for scores in columns]
-    nobody: list[str | None] = [None] * len(columns)
+    source = source if source in columns[0] else None
+    found = [disparity(scores, source=source, higher_is_better=not lower) for scores in columns]
+    nobody = [None] * len(columns)
     result = [
-        _over_all(
-            "mean over languages", "mean", [statistics.fmean(c.values()) for c in columns], nobody, None
-        ),
-        _over_all(
-            "worst language", "worst", [c[w] for c, w in zip(columns, worst, strict=True)], worst, None
-        ),
-        _over_all("best − worst", "gap", [max(c.values()) - min(c.values()) for c in columns], nobody, True),
-        _over_all(
-            "standard deviation", "spread", [statistics.pstdev(c.values()) for c in columns], nobody, True
-        ),
+        _over_all("mean over languages", "mean", [f.macro_average for f in found], nobody, None),
+        _over_all("worst language", "worst", [f.worst_score for f in found], [f.worst for f in found], None),
+        _over_all("best − worst", "gap", [f.gap for f in found], nobody, True),
+        _over_all("standard deviation", "spread", [f.deviation for f in found], nobody, True),
     ]
-    if source in columns[0]:
-        gaps = [_transfer_gap(scores, source, lower=lower) for scores in columns]
-        result.append(_over_all("source − mean of others", "transfer", gaps, nobody, True))
+    if source is not None:
+        label = "mean of others − source" if lower else "source − mean of others"
+        leads = [(-1 if lower else 1) * (f.source_lead or 0.0) for f in found]
+        result.append(_over_all(label, "transfer", leads, nobody, True))
     return tuple(result)
-
-
-def _transfer_gap(scores: Mapping[str, float], source: str, *, lower: bool) -> float:
-    ahead = scores[source] - statistics.fmean(value for tag, value in scores.items() if tag != source)
-    return -ahead if lower else ahead
 
 
 def _over_all(
@@ -325,7 +311,13 @@ def _number(facts: Mapping[str, Any], key: str) -> int | None:
     return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-_LEDGER = {"share_requested": "requested", "share_realised": "realised", "tokens": "tokens"}
+_LEDGER = {
+    "requested_share": "requested",
+    "share_requested": "requested",
+    "share": "realised",
+    "share_realised": "realised",
+    "tokens": "tokens",
+}
 
 
 def mixture_tables(run: RunRecord) -> tuple[MixtureTable, ...]:
