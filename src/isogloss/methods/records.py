@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -28,6 +28,8 @@ LanguageTag: TypeAlias = Annotated[str, AfterValidator(_tag)]
 
 Sources: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 """One or more places: files, patterns, folders, `hf://…`, or `miniature/train:2000` (the embedded world)."""
+
+SplitName: TypeAlias = Literal["train", "dev", "test"]
 
 ByLanguage: TypeAlias = dict[LanguageTag, Sources]
 
@@ -66,6 +68,7 @@ class TaskData(Record):
         train: what to learn from; several languages are mixed by size.
         dev: chooses the checkpoint and stops early; empty means the last checkpoint is kept.
         test: every language to report.
+        options: what else the reader is told, by split: {test: {labels: xnli/test.labels.txt}}.
         limit: examples to read per language and file at most; None reads all.
     """
 
@@ -74,6 +77,7 @@ class TaskData(Record):
     train: ByLanguage = Field(default_factory=dict)
     dev: ByLanguage = Field(default_factory=dict)
     test: ByLanguage = Field(default_factory=dict)
+    options: dict[SplitName, dict[str, Any]] = Field(default_factory=dict)
     limit: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")

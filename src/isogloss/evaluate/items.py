@@ -1,0 +1,100 @@
+"""Scores item by item, for intervals: each headline metric as a ratio of sums over items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from isogloss.data.records import Example
+from isogloss.evaluate.metrics import attachment, em_f1, spans
+from isogloss.evaluate.predict import Prediction
+
+
+class Item(NamedTuple):
+    """One example's score and its weight: the metric is the weighted mean over items."""
+
+    score: float
+    weight: float
+
+
+def items(
+    metric: str, examples: Sequence[Example], predictions: Sequence[Prediction], language: str
+) -> list[Item]:
+    """Item scores whose weighted mean is the metric; [] for a metric that is no such mean (macro-F1).
+
+    Args:
+        metric: as `evaluate.suite.score` names it.
+        examples: with gold; those without are left out.
+        predictions: one per example, in the same order.
+        language: decides how answers are normalised (QA).
+    """
+    score = _SCORES.get(metric)
+    pairs = zip(examples, predictions, strict=True)
+    return [item for pair in pairs if (item := score(*pair, language)) is not None] if score else []
+
+
+def _accuracy(example: Any, prediction: Any, language: str) -> Item | None:
+    """Of a whole example (label, choice, gap), or of its words (tags)."""
+    if hasattr(example, "tags"):
+        if not example.tags:
+            return None
+        right = sum(a == b for a, b in zip(example.tags, prediction.tags, strict=True))
+        return Item(right / len(example.tags), len(example.tags))
+    gold, found = _answer(example, prediction)
+    return None if gold is None else Item(float(found in gold), 1.0)
+
+
+def _answer(example: Any, prediction: Any) -> tuple[tuple[Any, ...] | None, Any]:
+    """The right answers, None without gold, and the model's."""
+    if hasattr(example, "candidates"):
+        return example.answers or None, prediction.best
+    gold = example.answer if hasattr(example, "choices") else example.label
+    found = prediction.choice if hasattr(example, "choices") else prediction.label
+    return None if gold is None else (gold,), found
+
+
+def _span_f1(example: Any, prediction: Any, language: str) -> Item | None:
+    """2 TP / (gold + found) over sentences; sentences without any span weigh nothing."""
+    if not example.tags:
+        return None
+    gold, found = set(spans(example.tags)), set(spans(prediction.tags))
+    total = len(gold) + len(found)
+    return Item(2 * len(gold & found) / total, total) if total else None
+
+
+def _attachment(which: str) -> Callable[[Any, Any, str], Item | None]:
+    def score(example: Any, prediction: Any, language: str) -> Item | None:
+        if not example.words:
+            return None
+        found = attachment([example.heads], [example.relations], [prediction.heads], [prediction.relations])
+        return Item(getattr(found, which), len(example.words))
+
+    return score
+
+
+def _answers(which: str) -> Callable[[Any, Any, str], Item | None]:
+    def score(example: Any, prediction: Any, language: str) -> Item | None:
+        if not example.answers:
+            return None
+        found = em_f1([[text for _, text in example.answers]], [prediction.text], language)
+        return Item(getattr(found, which), 1.0)
+
+    return score
+
+
+def _bits_per_byte(example: Any, prediction: Any, language: str) -> Item | None:
+    if not prediction.n_bytes:
+        return None
+    return Item(prediction.nats / math.log(2) / prediction.n_bytes, prediction.n_bytes)
+
+
+_SCORES: dict[str, Callable[[Any, Any, str], Item | None]] = {
+    "accuracy": _accuracy,
+    "span_f1": _span_f1,
+    "las": _attachment("las"),
+    "uas": _attachment("uas"),
+    "em": _answers("em"),
+    "f1": _answers("f1"),
+    "bits_per_byte": _bits_per_byte,
+}

@@ -1,0 +1,271 @@
+"""Distil: a small model for a few languages, extracted from a massively multilingual one (BiStil).
+
+Ansell et al. 2023, arXiv 2306.01709: trim the vocabulary to the languages' corpora, copy every n-th layer,
+draw the student's hidden states and attention maps to the teacher's on unlabelled text (phase 1), then
+fine-tune the student on the task (phase 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from isogloss.compress.layers import keep_layers, layer_map
+from isogloss.compress.vocabulary import keep_rows
+from isogloss.core.config import Record
+from isogloss.core.run import Run
+from isogloss.data.batches import LanguageModelBatches
+from isogloss.data.masking import Masking
+from isogloss.data.mixture import Mixture, fixed_shares
+from isogloss.losses.combine import combine
+from isogloss.methods.inventory import note_model
+from isogloss.methods.records import ByLanguage, LanguageTag
+from isogloss.methods.sources import corpora, examples, fingerprints
+from isogloss.methods.task import TaskTraining, fit, log_scores, score
+from isogloss.methods.text import Texts, held_out_loss, tokenised
+from isogloss.models.backbone import load_model, load_tokenizer, save_model
+from isogloss.models.distillation import Distillation
+from isogloss.models.tasks import load_task_model, objective_of, save_task_model
+from isogloss.training.hooks import Ledger
+from isogloss.training.loop import train
+from isogloss.training.plan import TrainingPlan
+from isogloss.training.update import Losses
+from isogloss.vocab.trim import trim_vocabulary
+from isogloss.vocab.trimmed import load_trimmed, save_trimmed
+
+
+class Languages(Record):
+    """Which languages the student is for.
+
+    Attributes:
+        source: has the task's training data.
+        target: is to profit from it; one language, or several.
+    """
+
+    source: LanguageTag
+    target: LanguageTag | tuple[LanguageTag, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Source first."""
+        targets = (self.target,) if isinstance(self.target, str) else self.target
+        return (self.source, *targets)
+
+
+class VocabularyRule(Record):
+    """Which pieces the student keeps.
+
+    Attributes:
+        min_probability: keep a piece whose unigram probability in any of the corpora is at least this.
+        trim: False keeps the whole vocabulary.
+    """
+
+    min_probability: float = Field(default=1e-6, ge=0, lt=1)
+    trim: bool = True
+
+
+class LayerRule(Record):
+    """Which layers the student keeps: `every-2nd`, `bottom-3`, `top-3`, or a list counted from 0."""
+
+    keep: str | tuple[int, ...] = "every-2nd"
+
+
+class StudentRule(Record):
+    """What the student is made of."""
+
+    vocabulary: VocabularyRule = VocabularyRule()
+    layers: LayerRule = LayerRule()
+
+
+class LossWeights(Record):
+    """How much each loss of phase 1 weighs; 0 leaves it out."""
+
+    hidden: float = Field(default=1.0, ge=0)
+    attention: float = Field(default=1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _some(self) -> LossWeights:
+        if self.hidden == 0 and self.attention == 0:
+            raise ValueError("hidden, attention: at least one must weigh more than 0")
+        return self
+
+
+class General(Record):
+    """Phase 1: draw the student to the teacher on unlabelled text.
+
+    Attributes:
+        losses: what is compared, and how much each weighs.
+        masking: what is hidden from both models.
+        length: tokens of a sequence, special ones included.
+        training: how long and how fast; every batch is of one language, all languages alike often.
+    """
+
+    losses: LossWeights = LossWeights()
+    masking: Masking = Masking()
+    length: int = Field(default=256, ge=8)
+    training: TrainingPlan = TrainingPlan(
+        steps=200_000, batch_size=8, learning_rate=1e-4, schedule="linear", evaluate_every=5000
+    )
+
+
+class DistilRecipe(Record):
+    """Extract a student for a few languages from a multilingual teacher.
+
+    Attributes:
+        teacher: folder or Hub id of a pretrained masked language model.
+        languages: source and target.
+        corpora: text in each of the languages.
+        student: vocabulary and layers to keep.
+        phase1: general distillation; None leaves the copied student as it is.
+        phase2: the task to fine-tune the student on; None leaves a general student.
+        dev: held-out text by language; chooses phase 1's checkpoint by its loss.
+        beside: task models to score on the same test sets, by the name the tables shall have for them, such
+            as {teacher: runs/…/model}.
+        name: of the run folder; None makes one.
+        seed: of everything random.
+    """
+
+    method: Literal["distil"] = "distil"
+    teacher: str
+    languages: Languages
+    corpora: ByLanguage
+    student: StudentRule = StudentRule()
+    phase1: General | None = General()
+    phase2: TaskTraining | None = None
+    dev: ByLanguage = Field(default_factory=dict)
+    beside: dict[str, str] = Field(default_factory=dict)
+    name: str | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _a_corpus_each(self) -> DistilRecipe:
+        for tag in self.languages.all:
+            if tag not in self.corpora:
+                raise ValueError(f"corpora: a corpus for {tag}, which is one of `languages`")
+        for tag in (*self.corpora, *self.dev):
+            if tag not in self.languages.all:
+                raise ValueError(f"corpora, dev: only the languages source and target; {tag} is neither")
+        if self.beside and (self.phase2 is None or not self.phase2.test):
+            raise ValueError("beside: needs phase2 with `test`, on which the models are scored")
+        return self
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Teacher and student on one vocabulary, and the teacher layer each student layer belongs to."""
+
+    teacher: Any
+    student: Any
+    tokenizer: Any
+    layers: tuple[int, ...]
+
+
+def distil(recipe: DistilRecipe, run: Run) -> None:
+    """Trim, copy, distil on text, fine-tune on the task; score beside the models one asked for."""
+    texts = corpora(recipe.corpora)
+    run.note(data=fingerprints(texts))
+    pair = _make_student(recipe, texts, run)
+    if recipe.phase1 is not None:
+        _general(recipe, recipe.phase1, texts, pair, run)
+    if recipe.phase2 is None:
+        save_model(pair.student, pair.tokenizer, run.model)
+        return
+    save_model(pair.student, pair.tokenizer, run.folder / "student")
+    _task(recipe, recipe.phase2, pair, run)
+
+
+def _make_student(recipe: DistilRecipe, texts: Texts, run: Run) -> _Pair:
+    """The teacher on the trimmed vocabulary, and a student of some of its layers, copied bit for bit.
+
+    Both are trimmed, so that they read the same ids; the student's dropout is 0, as published.
+    """
+    tokenizer = load_tokenizer(recipe.teacher)
+    teacher = load_model(recipe.teacher, _auto(recipe.teacher))
+    note_model(run, "teacher", teacher, tokenizer)
+    if recipe.student.vocabulary.trim:
+        tokenizer, teacher = _trimmed(recipe, texts, tokenizer, teacher, run)
+    layers = layer_map(teacher.config.num_hidden_layers, recipe.student.layers.keep)
+    student = keep_layers(teacher, layers, dropout=0.0)
+    note_model(run, "student", student, tokenizer)
+    return _Pair(teacher, student, tokenizer, layers)
+
+
+def _auto(source: str) -> Any:
+    from isogloss.models.backbone import load_config
+
+    return objective_of(load_config(source))
+
+
+def _trimmed(recipe: DistilRecipe, texts: Texts, tokenizer: Any, teacher: Any, run: Run) -> tuple[Any, Any]:
+    """Tokenizer and teacher on the pieces the corpora use; counted once, found again on resuming."""
+    folder = run.folder / "vocabulary"
+    if not folder.exists():
+        rule = recipe.student.vocabulary
+        save_trimmed(folder, trim_vocabulary(tokenizer, texts, threshold=rule.min_probability), tokenizer)
+    trimmed = load_trimmed(folder)
+    run.rewind("trim", -1)
+    for tag, lost in trimmed.lost.items():
+        run.log("probability_lost", lost, phase="trim", step=0, language=tag)
+    return load_tokenizer(folder), keep_rows(teacher, trimmed.kept)
+
+
+def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: _Pair, run: Run) -> None:
+    """Phase 1. The pair's student is trained in place."""
+    tags = recipe.languages.all
+    files = tokenised({tag: texts[tag] for tag in tags}, pair.tokenizer, run)
+    dev = tokenised(corpora(recipe.dev), pair.tokenizer, run)
+    shares = fixed_shares(dict.fromkeys(tags, 1.0))
+    mixture = Mixture(shares, seed=recipe.seed)
+    weights = {name: weight for name, weight in phase.losses.model_dump().items() if weight}
+    settings: dict[str, Any] = {
+        "length": phase.length,
+        "batch_size": phase.training.batch_size,
+        "masking": phase.masking,
+        "objective": objective_of(pair.student.config),
+    }
+    step = DistillationStep(weights)
+    train(
+        Distillation(pair.student, pair.teacher, layers=pair.layers, losses=tuple(weights)),
+        LanguageModelBatches(files, mixture, pair.tokenizer, monolingual=True, **settings),
+        step,
+        plan=phase.training,
+        run=run,
+        phase="phase1",
+        seed=recipe.seed,
+        evaluate=held_out_loss(dev, pair.tokenizer, step=step, seed=recipe.seed, **settings) if dev else None,
+        metric="loss",
+        higher_is_better=False,
+        hooks=[Ledger(tags, requested=shares)],
+    )
+
+
+@dataclass(frozen=True)
+class DistillationStep:
+    """The weighted sum of the losses, and each by itself; the tokens of a batch are its weight.
+
+    Attributes:
+        weights: by name of the loss.
+    """
+
+    weights: Mapping[str, float]
+
+    def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
+        combined = combine(model(batch), self.weights)
+        means = {name: part.mean() for name, part in combined.parts.items()}
+        return {"loss": combined.total, "weight": batch["attention_mask"].sum(), **means}
+
+
+def _task(recipe: DistilRecipe, phase: TaskTraining, pair: _Pair, run: Run) -> None:
+    """Phase 2, and the scores of the student and of the models beside it."""
+    test = examples(phase, "test")
+    model, outcome = fit(pair.student, pair.tokenizer, phase, run=run, phase="phase2", seed=recipe.seed)
+    save_task_model(model, pair.tokenizer, run.model)
+    models = [(name, *load_task_model(Path(source))) for name, source in recipe.beside.items()]
+    for name, scored, tokenizer in [*models, ("student", model, pair.tokenizer)]:
+        found = score(scored, tokenizer, test, max_length=phase.max_length, source=recipe.languages.source)
+        log_scores(run, found, test, task=phase.task, model=name, step=outcome.step)

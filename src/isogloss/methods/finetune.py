@@ -1,0 +1,46 @@
+"""Fine-tune: one model, one task, scored in every language one cares about.
+
+The protocol of zero-shot transfer (Hu et al. 2020): learn from a source language, choose the checkpoint on
+its development set, test everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from isogloss.core.run import Run
+from isogloss.methods.inventory import note_model
+from isogloss.methods.sources import examples
+from isogloss.methods.task import TaskTraining, fit, log_scores, score
+from isogloss.models.backbone import load_tokenizer
+from isogloss.models.tasks import save_task_model
+
+
+class FinetuneRecipe(TaskTraining):
+    """Fine-tune a model on a task.
+
+    Attributes:
+        model: folder or Hub id; in a pipeline, `stage:NAME` is the model an earlier stage left.
+        as_name: what the scores call the model in tables.
+        name: of the run folder; None makes one from the task.
+        seed: of everything random.
+    """
+
+    method: Literal["finetune"] = "finetune"
+    model: str
+    as_name: str = "model"
+    name: str | None = None
+    seed: int = 0
+
+
+def finetune(recipe: FinetuneRecipe, run: Run) -> None:
+    """Learn the task from `train`, choose by `dev`, score on `test`, leave the model in the run folder."""
+    tokenizer = load_tokenizer(recipe.model)
+    test = examples(recipe, "test")
+    model, outcome = fit(recipe.model, tokenizer, recipe, run=run, phase="finetune", seed=recipe.seed)
+    save_task_model(model, tokenizer, run.model)
+    note_model(run, recipe.as_name, model, tokenizer)
+    if test:
+        source = next(iter(recipe.train), None)
+        found = score(model, tokenizer, test, max_length=recipe.max_length, source=source)
+        log_scores(run, found, test, task=recipe.task, model=recipe.as_name, step=outcome.step)

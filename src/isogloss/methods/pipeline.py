@@ -1,0 +1,88 @@
+"""Pipeline: several methods in one recipe, each building on the models the earlier ones left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from isogloss.core.config import Record
+from isogloss.core.errors import RecipeError, did_you_mean
+from isogloss.core.run import Run, open_run
+from isogloss.methods.distil import DistilRecipe, distil
+from isogloss.methods.finetune import FinetuneRecipe, finetune
+from isogloss.methods.pretrain import PretrainRecipe, pretrain
+
+StageRecipe: TypeAlias = Annotated[
+    PretrainRecipe | FinetuneRecipe | DistilRecipe, Field(discriminator="method")
+]
+STAGE = "stage:"
+METHODS: dict[str, Any] = {"pretrain": pretrain, "finetune": finetune, "distil": distil}
+
+
+class PipelineRecipe(Record):
+    """Run stages in their order.
+
+    A stage is a recipe. Where it names a model, `stage:NAME` means the model that the earlier stage NAME
+    left; each stage has a run folder of its own under `stages/`.
+    """
+
+    method: Literal["pipeline"] = "pipeline"
+    stages: dict[str, StageRecipe] = Field(min_length=1)
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _references_point_back(self) -> PipelineRecipe:
+        earlier: list[str] = []
+        for name, stage in self.stages.items():
+            for reference in _references(stage.model_dump()):
+                if reference not in earlier:
+                    raise ValueError(
+                        f"stages.{name}: {STAGE}{reference} to name an earlier stage; "
+                        + (did_you_mean(reference, earlier) if earlier else "there is none before it")
+                    )
+            earlier.append(name)
+        return self
+
+
+def pipeline(recipe: PipelineRecipe, run: Run) -> None:
+    """Run each stage in its own run folder; one that is finished costs nothing."""
+    for name, stage in recipe.stages.items():
+        resolved = resolve_stage(stage, run.folder)
+        with open_run(run.folder / "stages" / name, resolved) as inner:
+            if not inner.finished:
+                METHODS[stage.method](resolved, inner)
+
+
+def resolve_stage(stage: Any, folder: Path) -> Any:
+    """The stage with every `stage:NAME` turned into the folder of that stage's model."""
+    return type(stage).model_validate(_replaced(stage.model_dump(), folder))
+
+
+def _replaced(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(item, folder) for key, item in value.items()}
+    if isinstance(value, str) and value.startswith(STAGE):
+        return str(folder / "stages" / value.removeprefix(STAGE) / "model")
+    return value
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [name for item in value.values() for name in _references(item)]
+    return [value.removeprefix(STAGE)] if isinstance(value, str) and value.startswith(STAGE) else []
+
+
+def refuse_stage_outside(recipe: Record) -> None:
+    """`stage:NAME` in a recipe that is no pipeline names nothing.
+
+    Raises:
+        RecipeError: there is one.
+    """
+    for reference in _references(recipe.model_dump()):
+        raise RecipeError(
+            f"{STAGE}{reference} in a recipe that is not a pipeline",
+            wanted="a folder or a Hub id",
+            fix="give the model folder of an earlier run: runs/NAME/model",
+        )

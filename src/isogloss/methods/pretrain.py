@@ -1,0 +1,193 @@
+"""Pretrain: a masked or causal language model on a mixture of languages, from scratch or from a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from isogloss.core.config import Record
+from isogloss.core.files import whole_folder
+from isogloss.core.run import Run
+from isogloss.data.batches import LanguageModelBatches, Objective
+from isogloss.data.masking import Masking
+from isogloss.data.mixture import Mixture, MixtureSpec
+from isogloss.data.tokens import TokenFile
+from isogloss.methods.inventory import note_model
+from isogloss.methods.records import ByLanguage, LanguageTag, TaskData
+from isogloss.methods.sources import corpora, examples, fingerprints
+from isogloss.methods.task import log_scores, score
+from isogloss.methods.text import Texts, held_out_loss, tokenised
+from isogloss.models.architecture import Architecture, new_model
+from isogloss.models.backbone import load_model, load_tokenizer, save_model
+from isogloss.models.language import LanguageModel
+from isogloss.models.tasks import build_task_model
+from isogloss.training.hooks import Ledger
+from isogloss.training.loop import Outcome, train
+from isogloss.training.plan import TrainingPlan
+from isogloss.training.update import Losses
+from isogloss.vocab.train import Normaliser, VocabularyKind, train_vocabulary
+
+
+class VocabularySpec(Record):
+    """A vocabulary to train on the corpora of the recipe.
+
+    Attributes:
+        kind: "unigram", "wordpiece" or "bpe" (byte-level).
+        size: entries, special tokens among them.
+        shares: of the text it learns from, by language; None for the same of each.
+        budget: characters to learn from; None for the most that reads no text twice.
+        normaliser: Unicode form of what is read.
+        coverage: share of the letters of the text that must be in the vocabulary.
+    """
+
+    kind: VocabularyKind = "unigram"
+    size: int = Field(default=24_000, ge=64)
+    shares: dict[LanguageTag, float] | None = None
+    budget: int | None = Field(default=20_000_000, ge=1)
+    normaliser: Normaliser = "nfkc"
+    coverage: float = Field(default=0.9998, gt=0, le=1)
+
+
+class PretrainRecipe(Record):
+    """Pretrain a language model, or go on pretraining one.
+
+    Attributes:
+        model: folder or Hub id to go on from; None when `architecture` begins anew.
+        architecture: the sizes of a new model; None when `model` is given.
+        tokenizer: folder or Hub id of a tokenizer for the new model; None trains one by `vocabulary`.
+        vocabulary: kind, size and shares of a new vocabulary, trained on `corpora`.
+        corpora: text to learn from, by language.
+        mixture: how much of each language.
+        objective: "masked" or "causal".
+        masking: what a masked model has to guess; not read for causal ones.
+        length: tokens of a training sequence, special ones included.
+        training: how long and how fast.
+        dev: held-out text by language; chooses the checkpoint by its loss. Empty keeps the last.
+        test: text by language for perplexity and bits per byte at the end.
+        test_limit: lines of each test text to read.
+        as_name: what the scores call the model in tables.
+        name: of the run folder; None makes one.
+        seed: of everything random.
+    """
+
+    method: Literal["pretrain"] = "pretrain"
+    model: str | None = None
+    architecture: Architecture | None = None
+    tokenizer: str | None = None
+    vocabulary: VocabularySpec | None = None
+    corpora: ByLanguage = Field(min_length=1)
+    mixture: MixtureSpec = MixtureSpec()
+    objective: Objective = "masked"
+    masking: Masking = Masking()
+    length: int = Field(default=128, ge=8)
+    training: TrainingPlan = TrainingPlan(steps=10_000, learning_rate=5e-4)
+    dev: ByLanguage = Field(default_factory=dict)
+    test: ByLanguage = Field(default_factory=dict)
+    test_limit: int = Field(default=500, ge=1)
+    as_name: str = "model"
+    name: str | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> PretrainRecipe:
+        if (self.model is None) == (self.architecture is None):
+            raise ValueError("model, architecture: give exactly one: a model to go on from, or new sizes")
+        if self.model is not None and (self.tokenizer or self.vocabulary):
+            raise ValueError("tokenizer, vocabulary: a model to go on from brings its own; leave both out")
+        if self.architecture is not None and (self.tokenizer is None) == (self.vocabulary is None):
+            raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
+        longest = self.architecture.max_length if self.architecture else self.length
+        if self.length > longest:
+            raise ValueError(f"length: {self.length} tokens are more than architecture.max_length, {longest}")
+        return self
+
+
+def pretrain(recipe: PretrainRecipe, run: Run) -> None:
+    """Vocabulary, tokens, mixture, model, training; then perplexity per language."""
+    texts = corpora(recipe.corpora)
+    run.note(data=fingerprints(texts))
+    tokenizer = _tokenizer(recipe, texts, run)
+    files = tokenised(texts, tokenizer, run)
+    mixture = _mixture(recipe, files)
+    model = _model(recipe, tokenizer)
+    outcome = _train(recipe, run, model=model, tokenizer=tokenizer, files=files, mixture=mixture)
+    save_model(model, tokenizer, run.model)
+    note_model(run, recipe.as_name, model, tokenizer)
+    _score(recipe, run, model, tokenizer, step=outcome.step)
+
+
+def language_model_step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
+    """Mean loss over the targets, which weigh it against other micro-batches."""
+    loss, targets = model(batch)
+    return {"loss": loss, "weight": targets}
+
+
+def _tokenizer(recipe: PretrainRecipe, texts: Texts, run: Run) -> Any:
+    if recipe.vocabulary is None:
+        return load_tokenizer(recipe.tokenizer or str(recipe.model))
+    folder = run.folder / "tokenizer"
+    if not folder.exists():
+        settings = recipe.vocabulary.model_dump()
+        vocabulary = train_vocabulary(texts, purpose=recipe.objective, seed=recipe.seed, **settings)
+        longest = recipe.architecture.max_length if recipe.architecture else None
+        with whole_folder(folder, seal=False) as unfinished:
+            vocabulary.save(unfinished, max_length=longest)
+    return load_tokenizer(folder)
+
+
+def _mixture(recipe: PretrainRecipe, files: Mapping[str, TokenFile]) -> Mixture:
+    plan = recipe.training
+    sequences = sum(file.count for file in files.values()) // recipe.length
+    steps = plan.total_steps(max(1, sequences // plan.batch_size))
+    budget = steps * plan.accumulate * plan.batch_size * recipe.length
+    sizes = {tag: file.count for tag, file in files.items()}
+    return Mixture(recipe.mixture.resolve(sizes, budget=budget), seed=recipe.seed)
+
+
+def _model(recipe: PretrainRecipe, tokenizer: Any) -> Any:
+    if recipe.architecture is None:
+        return load_model(str(recipe.model), recipe.objective)
+    return new_model(recipe.architecture, tokenizer=tokenizer, auto=recipe.objective, seed=recipe.seed)
+
+
+def _train(
+    recipe: PretrainRecipe,
+    run: Run,
+    *,
+    model: Any,
+    tokenizer: Any,
+    files: Mapping[str, TokenFile],
+    mixture: Mixture,
+) -> Outcome:
+    settings: dict[str, Any] = {
+        "length": recipe.length,
+        "batch_size": recipe.training.batch_size,
+        "objective": recipe.objective,
+        "masking": recipe.masking,
+    }
+    dev = tokenised(corpora(recipe.dev), tokenizer, run)
+    measure = held_out_loss(dev, tokenizer, step=language_model_step, seed=recipe.seed, **settings)
+    return train(
+        LanguageModel(model),
+        LanguageModelBatches(files, mixture, tokenizer, **settings),
+        language_model_step,
+        plan=recipe.training,
+        run=run,
+        phase="pretrain",
+        seed=recipe.seed,
+        evaluate=measure if dev else None,
+        metric="loss",
+        higher_is_better=False,
+        hooks=[Ledger(mixture.names, requested=mixture.shares)],
+    )
+
+
+def _score(recipe: PretrainRecipe, run: Run, model: Any, tokenizer: Any, *, step: int) -> None:
+    if not recipe.test:
+        return
+    test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
+    found = score(build_task_model("text", model), tokenizer, test)
+    log_scores(run, found, test, task="lm", model=recipe.as_name, step=step)

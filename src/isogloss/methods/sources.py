@@ -1,0 +1,116 @@
+"""Where text and examples come from: files, the Hub, or the embedded world, written the same way in a recipe.
+
+`miniature/train:2000` is the first 2000 sentences of the training split of the embedded world, in the
+language under which it stands. Everything else is a file, a pattern, a folder or an `hf://` name, read by
+`data.corpora` and `data.tasks`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from isogloss.core.errors import DataError, did_you_mean
+from isogloss.data.corpora import Corpus
+from isogloss.data.records import Example
+from isogloss.data.tasks import read
+from isogloss.methods.records import ByLanguage, SplitName, TaskData
+
+_MINIATURE = re.compile(r"miniature(?:/(?P<split>[^:]*))?(?::(?P<count>.*))?")
+_COUNTS: dict[SplitName, int] = {"train": 2000, "dev": 200, "test": 400}
+
+
+@dataclass(frozen=True)
+class MiniatureText:
+    """Sentences of the embedded world as a corpus; the same interface as `data.corpora.Corpus`."""
+
+    language: str
+    split: SplitName
+    count: int
+    seed: int = 0
+
+    def __iter__(self) -> Iterator[str]:
+        from isogloss.data.miniature import sentences
+
+        return sentences(self.language, self.split, self.count, seed=self.seed)
+
+    def fingerprint(self) -> str:
+        """Changes with the sentences: the generator's version is part of it."""
+        from isogloss.data.miniature import VERSION
+
+        return f"miniature-{VERSION}-{self.language}-{self.split}-{self.count}-{self.seed}"
+
+
+def corpora(sources: ByLanguage) -> dict[str, Corpus | MiniatureText]:
+    """A re-iterable corpus for each language."""
+    return {tag: _corpus(tag, places) for tag, places in sources.items()}
+
+
+def _corpus(tag: str, places: tuple[str, ...]) -> Corpus | MiniatureText:
+    if miniature := _miniature(places):
+        return MiniatureText(tag, *miniature)
+    return Corpus(tag, places)
+
+
+def examples(data: TaskData, split: SplitName) -> dict[str, list[Example]]:
+    """The examples of one split ("train", "dev" or "test") of a task, by language.
+
+    Raises:
+        DataError: a file is missing or malformed, or holds no example.
+    """
+    sources: ByLanguage = getattr(data, split)
+    return {tag: _examples(data, split, tag, places) for tag, places in sources.items()}
+
+
+def _examples(data: TaskData, split: SplitName, tag: str, places: tuple[str, ...]) -> list[Example]:
+    if miniature := _miniature(places):
+        from isogloss.data.miniature import task_examples
+
+        told, count = miniature
+        return task_examples(data.task, tag, told, min(count, data.limit or count))
+    found = [
+        example
+        for place in places
+        for example in read(
+            data.task,
+            place,
+            language=tag,
+            format=data.format,
+            limit=data.limit,
+            **data.options.get(split, {}),
+        )
+    ]
+    if not found:
+        raise DataError("no examples", wanted=f"at least one example of {data.task}", where=", ".join(places))
+    return found
+
+
+def _miniature(places: tuple[str, ...]) -> tuple[SplitName, int] | None:
+    """Split and count of an embedded source, or None for files."""
+    matches = [_MINIATURE.fullmatch(place) for place in places]
+    if not any(matches):
+        return None
+    match = matches[0]
+    if len(places) > 1 or match is None:
+        raise DataError(
+            f"the embedded world among other sources: {', '.join(places)}",
+            wanted="miniature/… alone",
+            fix="write its sentences to a file if they are to be mixed within a language",
+        )
+    name = match["split"] or "train"
+    if name not in _COUNTS:
+        raise DataError(f"miniature/{name}", wanted="train, dev or test", fix=did_you_mean(name, _COUNTS))
+    split = cast(SplitName, name)
+    count = match["count"] or str(_COUNTS[split])
+    if not count.isdigit() or int(count) == 0:
+        raise DataError(
+            f"miniature/{split}:{count}", wanted="a number of sentences, such as miniature/train:2000"
+        )
+    return split, int(count)
+
+
+def fingerprints(sources: Mapping[str, Corpus | MiniatureText]) -> dict[str, str]:
+    """What the data was, for environment.json."""
+    return {tag: corpus.fingerprint() for tag, corpus in sources.items()}

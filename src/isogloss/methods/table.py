@@ -1,0 +1,92 @@
+"""The table of methods, and the three things one does with a recipe: load it, plan it, run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isogloss.core.config import Document, Record, override, parse_document, read_document, validate
+from isogloss.core.errors import RecipeError, did_you_mean
+from isogloss.core.run import Run, find_run, open_run
+from isogloss.methods.distil import DistilRecipe, distil
+from isogloss.methods.finetune import FinetuneRecipe, finetune
+from isogloss.methods.pipeline import PipelineRecipe, pipeline, refuse_stage_outside
+from isogloss.methods.pretrain import PretrainRecipe, pretrain
+from isogloss.methods.shipped import is_file_name, recipe_text
+from isogloss.report.page import render
+
+
+@dataclass(frozen=True)
+class Method:
+    """A recipe record and the function that carries it out in an open run."""
+
+    recipe: type[Record]
+    carry_out: Callable[[Any, Run], None]
+
+
+METHODS: dict[str, Method] = {
+    "pretrain": Method(PretrainRecipe, pretrain),
+    "finetune": Method(FinetuneRecipe, finetune),
+    "distil": Method(DistilRecipe, distil),
+    "pipeline": Method(PipelineRecipe, pipeline),
+}
+
+
+def load_recipe(recipe: str | Path, *, overrides: Iterable[str] = ()) -> Any:
+    """A recipe as a frozen record.
+
+    Args:
+        recipe: a YAML file, or the name of a shipped recipe such as "tiny/pretrain".
+        overrides: `key=value` assignments, the key dotted.
+
+    Raises:
+        RecipeError: no such recipe, or something in it is wrong; the message has the line.
+    """
+    text = str(recipe)
+    document = (
+        read_document(Path(text)) if is_file_name(text) else parse_document(recipe_text(text), source=text)
+    )
+    return resolve(override(document, overrides))
+
+
+def resolve(document: Document) -> Any:
+    """The record that a document's `method` asks for."""
+    method = document.values.get("method")
+    if method is None:
+        raise RecipeError(
+            "the key 'method' is missing",
+            wanted=f"method: one of {', '.join(METHODS)}",
+            where=document.source,
+        )
+    if method not in METHODS:
+        raise RecipeError(
+            f"unknown method {method!r}",
+            wanted=f"one of {', '.join(METHODS)}",
+            fix=did_you_mean(str(method), METHODS),
+            where=document.where(("method",)),
+        )
+    recipe = validate(document, METHODS[method].recipe)
+    if method != "pipeline":
+        refuse_stage_outside(recipe)
+    return recipe
+
+
+def run_recipe(recipe: Any, *, out: Path = Path("runs")) -> Path:
+    """Carry a recipe out and write its report; the run folder.
+
+    The folder is found again by the recipe: finished, it costs nothing; stopped, it goes on.
+    """
+    folder = find_run(out, recipe, name=recipe.name or recipe.method)
+    with open_run(folder, recipe) as run:
+        if run.finished:
+            return folder
+        METHODS[recipe.method].carry_out(recipe, run)
+    write_report([folder])
+    return folder
+
+
+def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """One page from run folders alone; `out` None writes report.html into the first of them."""
+    return render(folders, out or folders[0] / "report.html")

@@ -1,0 +1,180 @@
+"""Fitting a model to a task and scoring it: what fine-tuning, distillation and evaluation share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from isogloss.core.run import Run
+from isogloss.core.seeds import derive, generator
+from isogloss.data.buckets import BucketedBatches
+from isogloss.data.encode import encode
+from isogloss.data.features import Features, collate
+from isogloss.data.labels import inventory
+from isogloss.data.pieces import padding_id
+from isogloss.data.records import Example
+from isogloss.data.tasks import TASKS
+from isogloss.evaluate.intervals import bootstrap
+from isogloss.evaluate.items import items
+from isogloss.evaluate.samples import sample_lines
+from isogloss.evaluate.suite import LOWER_IS_BETTER, Evaluation, evaluate
+from isogloss.methods.records import TaskData
+from isogloss.methods.sources import examples
+from isogloss.models.tasks import TaskModel, build_task_model, longest_input
+from isogloss.training.loop import Outcome, train
+from isogloss.training.plan import TrainingPlan
+from isogloss.training.update import Losses
+
+SAMPLES = 4
+"""Example predictions kept per language, right and wrong ones."""
+
+
+class TaskTraining(TaskData):
+    """A task with the way to learn it.
+
+    Attributes:
+        training: how long and how fast.
+        pooling: how a text becomes one vector for classification: "mean" of all states, or "first", the
+            architecture's own classifier.
+        max_length: tokens of the longest input; longer ones are cut or windowed by kind. None takes what the
+            model allows, 512 at most.
+    """
+
+    training: TrainingPlan = TrainingPlan(epochs=3)
+    pooling: Literal["first", "mean"] = "mean"
+    max_length: int | None = Field(default=None, ge=8)
+
+
+def fit(
+    backbone: Any, tokenizer: Any, task: TaskTraining, *, run: Run, phase: str, seed: int
+) -> tuple[TaskModel, Outcome]:
+    """A task model on a backbone, trained on `task.train` and chosen on `task.dev`.
+
+    Args:
+        backbone: folder, Hub id or transformers model; what the head is put on.
+        phase: names this training in the run's log and checkpoints.
+    """
+    kind = TASKS[task.task].kind
+    learnt = [example for items in examples(task, "train").values() for example in items]
+    model = build_task_model(kind, backbone, labels=inventory(learnt), pooling=task.pooling, seed=seed)
+    batches = task_batches(model, tokenizer, learnt, task, seed=derive(seed, phase))
+    held_out = examples(task, "dev")
+    metric = TASKS[task.task].metrics[0]
+    outcome = train(
+        model,
+        batches,
+        task_step,
+        plan=task.training,
+        run=run,
+        phase=phase,
+        seed=seed,
+        evaluate=_headline(tokenizer, held_out, task, metric) if held_out else None,
+        metric=metric,
+        higher_is_better=metric not in LOWER_IS_BETTER,
+    )
+    return model, outcome
+
+
+def task_batches(
+    model: TaskModel, tokenizer: Any, learnt: Sequence[Example], task: TaskTraining, *, seed: int
+) -> BucketedBatches[Features]:
+    """Encoded examples in batches of like length."""
+    features = encode(
+        model.kind,
+        learnt,
+        tokenizer,
+        labels=model.labels,
+        max_length=length_limit(model, task.max_length),
+        objective=model.objective,
+    )
+    pad = padding_id(tokenizer)
+
+    def together(chosen: list[Features]) -> dict[str, Tensor]:
+        return collate(chosen, pad)
+
+    lengths = [feature.length for feature in features]
+    return BucketedBatches(
+        features, together, lengths=lengths, batch_size=task.training.batch_size, seed=seed
+    )
+
+
+def task_step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
+    """The loss of a batch with gold."""
+    return {"loss": model(batch).loss}
+
+
+def length_limit(model: TaskModel, wanted: int | None) -> int:
+    """Tokens an input may have: what is wanted, within what the model can."""
+    able = longest_input(model.config) or 512
+    return min(wanted or 512, able)
+
+
+def _headline(
+    tokenizer: Any, held_out: Mapping[str, Sequence[Example]], task: TaskTraining, metric: str
+) -> Any:
+    def measure(model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, TaskModel)
+        found = evaluate(model, tokenizer, held_out, max_length=length_limit(model, task.max_length))
+        return {language: scores[metric] for language, scores in found.scores.items()}
+
+    return measure
+
+
+def score(
+    model: TaskModel,
+    tokenizer: Any,
+    test: Mapping[str, Sequence[Example]],
+    *,
+    max_length: int | None = None,
+    source: str | None = None,
+) -> Evaluation:
+    """Evaluate a model on every language of a test set."""
+    return evaluate(model, tokenizer, test, source=source, max_length=length_limit(model, max_length))
+
+
+def log_scores(
+    run: Run,
+    found: Evaluation,
+    test: Mapping[str, Sequence[Example]],
+    *,
+    task: str,
+    model: str,
+    step: int = 0,
+) -> None:
+    """Write an evaluation to the run: each score, an interval for the headline, and sample predictions.
+
+    Args:
+        model: whose scores they are ("base", "teacher", "student").
+    """
+    for language, scores in found.scores.items():
+        for metric, value in scores.items():
+            more = _interval(metric, found, test[language], language)
+            run.log(
+                metric,
+                value,
+                phase="evaluate",
+                step=step,
+                split="test",
+                language=language,
+                task=task,
+                model=model,
+                **more,
+            )
+        chosen = generator(0, "samples", task).permutation(len(test[language]))[:SAMPLES]
+        told = sample_lines(
+            [test[language][index] for index in chosen],
+            [found.predictions[language][index] for index in chosen],
+        )
+        run.samples(line | {"model": model, "task": task} for line in told)
+
+
+def _interval(metric: str, found: Evaluation, test: Sequence[Example], language: str) -> dict[str, float]:
+    """A bootstrap interval over the test items; {} where the metric is no mean over items."""
+    scored = items(metric, test, found.predictions[language], language)
+    if len(scored) < 2:
+        return {}
+    low, high = bootstrap([item.score for item in scored], weights=[item.weight for item in scored], seed=0)
+    return {"low": low, "high": high}

@@ -1,0 +1,92 @@
+"""Running text as training batches and as held-out loss: what pretraining and distillation share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from isogloss.core.run import Run
+from isogloss.data.batches import Objective, WholeFileBatches
+from isogloss.data.corpora import Corpus
+from isogloss.data.masking import Masking
+from isogloss.data.pieces import padding_id
+from isogloss.data.tokens import TokenFile, token_file
+from isogloss.methods.sources import MiniatureText
+from isogloss.training.update import Step
+from isogloss.vocab.fingerprint import fingerprint
+
+Texts = Mapping[str, Corpus | MiniatureText]
+
+
+def tokenised(texts: Texts, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
+    """Each corpus as a token file in the run folder; made once, found again on resuming."""
+    key = fingerprint(tokenizer)
+    return {
+        tag: token_file(
+            corpus,
+            tokenizer,
+            cache=run.folder / "tokens",
+            corpus_key=corpus.fingerprint(),
+            tokenizer_key=key,
+            separator=separator_of(tokenizer),
+        )
+        for tag, corpus in texts.items()
+    }
+
+
+def separator_of(tokenizer: Any) -> int:
+    """The id put between documents: the tokenizer's own separator or end of text, else its padding."""
+    for found in (tokenizer.sep_token_id, tokenizer.eos_token_id):
+        if found is not None:
+            return int(found)
+    return padding_id(tokenizer)
+
+
+def held_out_loss(
+    files: Mapping[str, TokenFile],
+    tokenizer: Any,
+    *,
+    step: Step,
+    length: int,
+    batch_size: int,
+    seed: int,
+    objective: Objective = "masked",
+    masking: Masking | None = None,
+) -> Callable[[nn.Module], dict[str, float]]:
+    """A measure of a model: its mean loss on whole held-out files, by language, always with the same masks.
+
+    Args:
+        step: that of training: its "loss" is averaged by its "weight".
+    """
+    batches = {
+        tag: WholeFileBatches(
+            file,
+            tokenizer,
+            length=length,
+            batch_size=batch_size,
+            seed=seed,
+            objective=objective,
+            masking=masking,
+            language=index,
+        )
+        for index, (tag, file) in enumerate(files.items())
+    }
+
+    def measure(model: nn.Module) -> dict[str, float]:
+        return {tag: _mean(model, one, step) for tag, one in batches.items()}
+
+    return measure
+
+
+def _mean(model: nn.Module, batches: WholeFileBatches, step: Step) -> float:
+    device = next(model.parameters()).device
+    total, weight = [], []
+    for index in range(len(batches)):
+        batch = {name: tensor.to(device) for name, tensor in batches[index].items()}
+        losses = step(model, batch)
+        weight.append(float(losses["weight"]))
+        total.append(float(losses["loss"]) * weight[-1])
+    return math.fsum(total) / max(1.0, math.fsum(weight))
