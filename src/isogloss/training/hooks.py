@@ -1,0 +1,152 @@
+"""What may join in at named moments of training, and the ledger of tokens, which does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import reduce
+from jaxtyping import Integer
+from torch import Tensor, nn
+
+from isogloss.core.run import Run
+from isogloss.training.feed import Batch, Micro
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where training stands when a hook is called.
+
+    Attributes:
+        model: as the caller of `train` passed it, on its device.
+        step: optimiser steps done.
+        total: optimiser steps planned.
+        main: whether this is the process that writes the log; hooks are called on every process.
+    """
+
+    model: nn.Module
+    run: Run
+    phase: str
+    step: int
+    total: int
+    main: bool
+
+    def log(self, metric: str, value: float, **more: Any) -> None:
+        """`Run.log` for this phase and step, on the main process alone."""
+        if self.main:
+            self.run.log(metric, value, phase=self.phase, step=self.step, **more)
+
+
+class Hook:
+    """Does nothing at every moment; a hook overrides those it needs.
+
+    A hook that is called in the same steps with the same batches must do the same: after a kill, the steps
+    since the last checkpoint are done again.
+
+    Attributes:
+        name: under which its state lies in a checkpoint; one hook of a name to a training.
+    """
+
+    name = "hook"
+
+    def start(self, moment: Moment) -> None:
+        """Before the first step, or the first after resuming; any state is loaded by then."""
+
+    def after_step(self, moment: Moment, micros: Sequence[Micro]) -> None:
+        """After each optimiser step; gradients are still there. `micros` are this process's."""
+
+    def after_evaluation(self, moment: Moment, scores: Mapping[str, float]) -> None:
+        """After each evaluation, with its number per language."""
+
+    def end(self, moment: Moment) -> None:
+        """After the last step, before its checkpoint and before the best weights are put back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must keep, as JSON; called on every process, kept from the main one."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any], *, main: bool) -> None:
+        """Take back what `state_dict` gave; called on every process with the main one's."""
+
+
+class Ledger(Hook):
+    """Counts the tokens each language really got, and logs its share beside the one asked for.
+
+    Reads "language" of each batch (numbers into `languages`, one per sequence or one per token) and
+    "attention_mask". Logs "tokens", "share" and "requested_share" per language.
+    """
+
+    name = "ledger"
+
+    def __init__(
+        self,
+        languages: Sequence[str],
+        *,
+        requested: Mapping[str, float] | None = None,
+        every: int = 100,
+    ) -> None:
+        """Args:
+        languages: internal tags, in the order of the numbers in a batch.
+        requested: the share of each language that the mixture aims at; None to log none.
+        every: steps between lines; there is one at the end besides.
+        """
+        self.languages, self.requested, self.every = tuple(languages), requested, every
+        self._counts = torch.zeros(len(self.languages), dtype=torch.int64)
+        self._logged_at = -1
+
+    def after_step(self, moment: Moment, micros: Sequence[Micro]) -> None:
+        for micro in micros:
+            self._counts += tokens_per_language(micro.batch, len(self.languages))
+        if moment.step % self.every == 0:
+            self._log(moment)
+
+    def end(self, moment: Moment) -> None:
+        if self._logged_at != moment.step:
+            self._log(moment)
+
+    def tokens(self) -> dict[str, int]:
+        """Tokens so far per language, over all processes; every process must call."""
+        return dict(zip(self.languages, _over_processes(self._counts).tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tokens": self.tokens()}
+
+    def load_state_dict(self, state: Mapping[str, Any], *, main: bool) -> None:
+        # The saved counts are of all processes together: only one may go on from them.
+        counts = [state["tokens"][name] if main else 0 for name in self.languages]
+        self._counts = torch.tensor(counts, dtype=torch.int64)
+
+    def _log(self, moment: Moment) -> None:
+        self._logged_at = moment.step
+        tokens = self.tokens()
+        total = max(1, sum(tokens.values()))
+        for name, count in tokens.items():
+            moment.log("tokens", float(count), language=name)
+            moment.log("share", count / total, language=name)
+            if self.requested is not None:
+                moment.log("requested_share", self.requested.get(name, 0.0), language=name)
+
+
+def tokens_per_language(batch: Batch, languages: int) -> Integer[Tensor, " languages"]:
+    """Tokens without padding of each language in a batch.
+
+    Args:
+        batch: "language" is `[batch]` or `[batch length]`, numbers from 0 to `languages` - 1;
+            "attention_mask" is `[batch length]`, 0 at padding.
+    """
+    mask = batch["attention_mask"] != 0
+    language = batch["language"]
+    if language.ndim == 1:
+        counts = torch.zeros(languages, dtype=torch.int64)
+        return counts.index_add_(0, language.long(), mask.sum(-1))
+    return torch.bincount(language[mask], minlength=languages)
+
+
+def _over_processes(counts: Integer[Tensor, " languages"]) -> Integer[Tensor, " languages"]:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return counts
+    from accelerate import PartialState
+
+    return reduce(counts.to(PartialState().device, copy=True), "sum").cpu()

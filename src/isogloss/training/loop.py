@@ -1,0 +1,391 @@
+"""The one training loop. It knows batches, a step function and hooks, and no method.
+
+Everything that happens in step s is a function of the weights, the optimiser's state, and s: batches are
+addressed by number, dropout is seeded by that number, the learning rate is a function of s. So a checkpoint
+holds all there is, and a killed run goes on to the same weights, bit for bit on one CPU process.
+
+Micro-batch a of step s (from 0) on process r of w is number (s * accumulate + a) * w + r: two processes do
+what one does with twice `accumulate`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import broadcast
+from torch import nn
+
+from isogloss.core.errors import CheckpointError
+from isogloss.core.run import Run
+from isogloss.training import checkpoints
+from isogloss.training.feed import Batches, Feed, Micro
+from isogloss.training.figures import Figures, StepFigures
+from isogloss.training.hooks import Hook, Moment
+from isogloss.training.optimiser import adamw
+from isogloss.training.plan import TrainingPlan
+from isogloss.training.precision import resolve
+from isogloss.training.progress import progress
+from isogloss.training.schedules import schedule
+from isogloss.training.selection import is_better, score
+from isogloss.training.update import Step, Updater
+
+Evaluate = Callable[[nn.Module], Mapping[str, float]]
+"""From the model, in evaluation mode and without gradients, to a number per language."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        step: optimiser steps done.
+        tokens: without padding, over all processes; 0 when batches say nothing of tokens.
+        stopped_early: whether `patience` ended it.
+        best_step: the step whose weights the model now has; None where nothing was selected: no evaluation,
+            or `select` is last.
+        best_scores: its evaluation, a number per language; empty where nothing was selected.
+        resumed_from: the step of the checkpoint that this process began from; None if from the start.
+        seconds: of this process.
+    """
+
+    step: int
+    tokens: int
+    stopped_early: bool
+    best_step: int | None
+    best_scores: Mapping[str, float]
+    resumed_from: int | None
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    batches: Batches,
+    step: Step,
+    *,
+    plan: TrainingPlan,
+    run: Run,
+    phase: str,
+    seed: int,
+    evaluate: Evaluate | None = None,
+    metric: str = "score",
+    higher_is_better: bool = True,
+    hooks: Sequence[Hook] = (),
+    show_progress: bool = True,
+) -> Outcome:
+    """Train a model in place, or go on where an earlier process was killed.
+
+    The model ends with the weights that `plan.select` asks for, in evaluation mode, on the device it was
+    trained on. A finished phase called again loads its result and does nothing else.
+
+    Args:
+        batches: addressed by number; a `languages` attribute, if any, names the numbers in their "language".
+        step: from the (possibly wrapped) model and a batch to losses; see `training.update`.
+        run: gets the log (losses, learning_rate, gradient_norm, tokens_per_second as split train; evaluations
+            as split dev, a line per language and one without for the mean) and the checkpoints.
+        phase: names this training within the run.
+        seed: of the run; dropout's is derived from it.
+        evaluate: None to do without; then the last weights are kept.
+        metric: what `evaluate` measures, as the log names it.
+        higher_is_better: False if `evaluate` returns losses or perplexities.
+        hooks: each of another name.
+        show_progress: False to print nothing.
+
+    Raises:
+        UserError: the loss or the gradient became NaN or infinite.
+        CheckpointError: the newest checkpoint is damaged, or of another model or number of processes.
+        StorageError: the disk refused a checkpoint or a line of the log; earlier checkpoints are whole.
+        RecipeError: `plan.select` is a language that is not evaluated.
+    """
+    # Precision is ours (see `precision.autocast`). Encoders often carry a pooler that no loss reaches, which
+    # distributed training refuses unless told to look for unused parameters.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])
+    device = accelerator.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            loop = _Loop(
+                model,
+                batches,
+                step,
+                plan=plan,
+                run=run,
+                phase=phase,
+                seed=seed,
+                evaluate=evaluate,
+                metric=metric,
+                higher_is_better=higher_is_better,
+                hooks=tuple(hooks),
+                accelerator=accelerator,
+            )
+            loop.resume()
+            return loop.go(show_progress=show_progress)
+        finally:
+            # accelerate's mark would keep the next phase from preparing the same model again.
+            vars(model).pop("_is_accelerate_prepared", None)
+
+
+@dataclass
+class _Standing:
+    """The loop's part of a checkpoint."""
+
+    step: int = 0
+    processes: int = 1
+    tokens: int = 0
+    finished: bool = False
+    stopped_early: bool = False
+    best_step: int | None = None
+    best_score: float | None = None
+    best_scores: dict[str, float] = field(default_factory=dict)
+    since_best: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class _Loop:
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Batches,
+        step: Step,
+        *,
+        plan: TrainingPlan,
+        run: Run,
+        phase: str,
+        seed: int,
+        evaluate: Evaluate | None,
+        metric: str,
+        higher_is_better: bool,
+        hooks: tuple[Hook, ...],
+        accelerator: Accelerator,
+    ) -> None:
+        assert len({hook.name for hook in hooks}) == len(hooks), "two hooks of one name"
+        self._model, self._batches, self._plan, self._run, self._phase = model, batches, plan, run, phase
+        self._evaluate, self._metric, self._higher_is_better = evaluate, metric, higher_is_better
+        self._hooks, self._accelerator = hooks, accelerator
+        self._main: bool = accelerator.is_main_process
+        self._total = plan.total_steps(len(batches), processes=accelerator.num_processes)
+        self._rate = schedule(plan, self._total)
+        self._standing = _Standing(processes=accelerator.num_processes)
+        self._figures = Figures(phase, languages=getattr(batches, "languages", ()))
+        self._resumed_from: int | None = None
+        self._busy = 0.0
+        self._tokens_logged = 0
+        model.train()
+        prepared, optimiser = accelerator.prepare(model, adamw(model, plan))
+        self._optimiser: torch.optim.Optimizer = optimiser.optimizer
+        # It shares the weights of the plain one, which evaluation and checkpoints go on using.
+        stepped: nn.Module = torch.compile(prepared) if plan.compile else prepared  # type: ignore[assignment]
+        self._update = Updater(
+            stepped,
+            self._optimiser,
+            step,
+            accelerator=accelerator,
+            clip=plan.clip,
+            precision=resolve(plan.precision, accelerator.device),
+            seed=seed,
+            phase=phase,
+        )
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if there is one, and forget what was logged after it."""
+        folder = self._run.checkpoints
+        if self._main:
+            checkpoints.sweep(folder)
+        self._accelerator.wait_for_everyone()
+        saved = checkpoints.steps_saved(folder, self._phase)
+        if saved:
+            self._take_up(checkpoints.checkpoint_path(folder, self._phase, saved[-1]))
+        if self._main:
+            self._prune()
+            self._run.rewind(self._phase, self._standing.step)
+        self._accelerator.wait_for_everyone()
+
+    def _take_up(self, path: Path) -> None:
+        state = checkpoints.load(path, self._model, self._optimiser)
+        standing = _Standing(**state["loop"])
+        if standing.processes != self._standing.processes:
+            raise CheckpointError(
+                f"the checkpoint is of {standing.processes} process(es), this is {self._standing.processes}",
+                fix=f"launch with {standing.processes}, or choose another folder with --out",
+                where=str(path),
+            )
+        self._standing, self._resumed_from = standing, standing.step
+        self._figures.sums, self._figures.counts = standing.sums, standing.counts
+        self._figures.tokens = self._tokens_logged = standing.tokens
+        self._figures.last_checkpoint = str(path)
+        for hook in self._hooks:
+            hook.load_state_dict(state["hooks"].get(hook.name, {}), main=self._main)
+
+    def go(self, *, show_progress: bool) -> Outcome:
+        """Train to the end, or to where patience ends; then put the best weights back."""
+        begun = time.monotonic()
+        standing = self._standing
+        if not standing.finished:
+            self._each_hook("start")
+            show = show_progress and self._main
+            bar = progress(
+                self._phase, start=standing.step, total=self._total, tokens=standing.tokens, show=show
+            )
+            try:
+                with Feed(self._batches, self._numbers()) as feed:
+                    while not standing.finished:
+                        self._one_step(list(islice(feed, self._plan.accumulate)))
+                        bar.update(standing.step, loss=self._figures.loss, tokens=self._figures.tokens)
+            finally:
+                bar.close()
+        self._restore_best()
+        return self._outcome(time.monotonic() - begun)
+
+    def _one_step(self, micros: Sequence[Micro]) -> None:
+        """All that belongs to a step; what it logs is logged before its checkpoint is sealed."""
+        standing, plan = self._standing, self._plan
+        number = standing.step + 1
+        last = number == self._total
+        logs = number % plan.log_every == 0 or last
+        begun = time.monotonic()
+        self._update(
+            number,
+            micros,
+            rate=plan.learning_rate * self._rate(number - 1),
+            check=self._note,
+            measure_norm=logs,
+        )
+        standing.step = number
+        self._each_hook("after_step", micros)
+        if logs:
+            self._figures.settle()
+        self._busy += time.monotonic() - begun
+        if logs:
+            self._log()
+        improved = False
+        if self._evaluate is not None and (last or _divides(plan.evaluate_every, number)):
+            improved = self._evaluation(self._evaluate)
+        standing.finished = last or standing.stopped_early
+        if standing.finished:
+            self._each_hook("end")
+        if standing.finished or improved or _divides(plan.checkpoint_every, number):
+            self._save()
+
+    def _note(self, figures: StepFigures) -> None:
+        self._figures.add(figures)
+        if self._accelerator.device.type == "cpu":
+            self._figures.settle()
+
+    def _log(self) -> None:
+        values = self._figures.means()
+        values["learning_rate"] = self._plan.learning_rate * self._rate(self._standing.step - 1)
+        tokens = self._figures.tokens - self._tokens_logged
+        if tokens and self._busy:
+            values["tokens_per_second"] = tokens / self._busy
+        self._tokens_logged, self._busy = self._figures.tokens, 0.0
+        for metric, value in values.items():
+            self._moment().log(metric, value)
+
+    def _evaluation(self, evaluate: Evaluate) -> bool:
+        """Evaluate and log; whether these are the best weights so far."""
+        self._figures.settle()
+        scores = self._scores(evaluate)
+        moment = self._moment()
+        for language, value in sorted(scores.items()):
+            moment.log(self._metric, value, split="dev", language=language)
+        if scores:
+            moment.log(self._metric, math.fsum(scores.values()) / len(scores), split="dev")
+        improved = self._plan.select != "last" and self._judge(scores)
+        self._each_hook("after_evaluation", scores)
+        return improved
+
+    def _scores(self, evaluate: Evaluate) -> dict[str, float]:
+        """The main process's numbers, so that all processes decide alike; modes are left as they were."""
+        modes = {module: module.training for module in self._model.modules()}
+        self._model.eval()
+        with torch.no_grad():
+            scores = dict(evaluate(self._model))
+        for module, mode in modes.items():
+            module.training = mode
+        if self._accelerator.num_processes == 1:
+            return scores
+        values = torch.tensor(
+            [scores[name] for name in sorted(scores)], dtype=torch.float64, device=self._accelerator.device
+        )
+        return dict(zip(sorted(scores), broadcast(values).tolist(), strict=True))
+
+    def _judge(self, scores: Mapping[str, float]) -> bool:
+        """Compare with the best so far, and count towards patience."""
+        standing = self._standing
+        new = score(scores, select=self._plan.select, higher_is_better=self._higher_is_better)
+        if is_better(new, standing.best_score):
+            standing.best_step, standing.best_score, standing.best_scores = standing.step, new, dict(scores)
+            standing.since_best = 0
+            return True
+        standing.since_best += 1
+        standing.stopped_early = (
+            self._plan.patience is not None and standing.since_best >= self._plan.patience
+        )
+        return False
+
+    def _save(self) -> None:
+        """A new checkpoint first, and only then fewer old ones."""
+        self._figures.settle()
+        standing, folder = self._standing, self._run.checkpoints
+        standing.tokens = self._figures.tokens
+        standing.sums, standing.counts = dict(self._figures.sums), dict(self._figures.counts)
+        path = checkpoints.checkpoint_path(folder, self._phase, standing.step)
+        state: dict[str, Any] = {
+            "loop": dataclasses.asdict(standing),
+            "hooks": {hook.name: hook.state_dict() for hook in self._hooks},
+        }
+        checkpoints.save(path, self._model, self._optimiser, state, writes=self._main)
+        if self._main:
+            self._prune()
+        self._figures.last_checkpoint = str(path)
+        self._accelerator.wait_for_everyone()
+
+    def _prune(self) -> None:
+        keep, best = self._plan.keep_checkpoints, self._standing.best_step
+        checkpoints.prune(self._run.checkpoints, self._phase, keep=keep, best=best)
+
+    def _restore_best(self) -> None:
+        best, folder = self._standing.best_step, self._run.checkpoints
+        if best is not None and best != self._standing.step:
+            checkpoints.load_weights(checkpoints.checkpoint_path(folder, self._phase, best), self._model)
+        self._model.eval()
+
+    def _outcome(self, seconds: float) -> Outcome:
+        standing = self._standing
+        return Outcome(
+            step=standing.step,
+            tokens=self._figures.tokens,
+            stopped_early=standing.stopped_early,
+            best_step=standing.best_step,
+            best_scores=standing.best_scores,
+            resumed_from=self._resumed_from,
+            seconds=seconds,
+        )
+
+    def _numbers(self) -> Iterator[int]:
+        """The micro-batches of this process, from the next step on."""
+        each, processes = self._plan.accumulate, self._accelerator.num_processes
+        for index in range(self._standing.step * each, self._total * each):
+            yield index * processes + self._accelerator.process_index
+
+    def _moment(self) -> Moment:
+        return Moment(
+            self._model, self._run, self._phase, step=self._standing.step, total=self._total, main=self._main
+        )
+
+    def _each_hook(self, name: str, *details: Any) -> None:
+        for hook in self._hooks:
+            getattr(hook, name)(self._moment(), *details)
+
+
+def _divides(every: int | None, step: int) -> bool:
+    return every is not None and step % every == 0
