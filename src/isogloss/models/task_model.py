@@ -1,0 +1,233 @@
+"""A backbone with what each kind of task needs on top, and how each turns a batch into a loss and logits."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from isogloss.data.encode import Objective
+from isogloss.data.features import IGNORED
+from isogloss.data.records import Kind
+from isogloss.models.anatomy import family_of
+from isogloss.models.heads import by_group
+
+Pooling: TypeAlias = Literal["first", "mean"]
+
+_OBJECTIVES: dict[str, Objective] = {"encoder": "masked", "decoder": "causal", "encoder-decoder": "seq2seq"}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutput:
+    """What a model says about a batch.
+
+    Attributes:
+        loss: the mean loss, or None when the batch has no gold.
+        logits: by name, with these shapes.
+            label: labels (rows, classes). choice: choices (examples, choices).
+            gap, text: tokens (places, vocabulary), for the places that `aligned_labels` counts, row by row;
+            for a batch without labels (rows, length, vocabulary).
+            tags: tags (rows, length, tags). span: start and end, both (rows, length).
+            tree: arcs (examples, words, words + 1), relations (the same, relations).
+    """
+
+    loss: Float[Tensor, ""] | None
+    logits: dict[str, Tensor]
+
+
+class TaskModel(nn.Module):
+    """A transformers model and, for some kinds, a head of ours.
+
+    Attributes:
+        model: the stock model with its head, or the bare backbone under `head`.
+        head: our head, or None.
+        kind: the kind of task.
+        labels: labels, tags or relations by number; () for other kinds.
+        pooling: how a text becomes one vector, for label and choice.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        head: nn.Module | None,
+        *,
+        kind: Kind,
+        labels: Sequence[str] = (),
+        pooling: Pooling = "first",
+    ) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.head = head
+        self.kind: Kind = kind
+        self.labels = tuple(labels)
+        self.pooling: Pooling = pooling
+        self._inputs = _accepted_inputs(model)
+
+    @property
+    def backbone(self) -> Any:
+        """The transformers model without its head."""
+        return self.model.base_model
+
+    @property
+    def config(self) -> Any:
+        """The transformers configuration."""
+        return self.model.config
+
+    @property
+    def objective(self) -> Objective:
+        """How the backbone reads text: masked, causal or seq2seq."""
+        return objective_of(self.config)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> TaskOutput:
+        """Run a batch of `isogloss.data.features.collate`; the loss is in single precision."""
+        return _FORWARD[self.kind](self, batch)
+
+    def run(self, batch: Mapping[str, Tensor], **more: Any) -> Any:
+        """The transformers model's own output for the batch's rows."""
+        return self.model(**{name: batch[name] for name in self._inputs if name in batch}, **more)
+
+
+def _accepted_inputs(model: Any) -> tuple[str, ...]:
+    """DistilBERT takes no token types, and XLM-R's table of them has one entry."""
+    takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
+    types = ("token_type_ids",) if takes_types and getattr(model.config, "type_vocab_size", 0) > 1 else ()
+    return ("input_ids", "attention_mask", *types)
+
+
+def objective_of(config: Any) -> Objective:
+    """How models of this configuration read text.
+
+    Raises:
+        ModelError: an architecture that is not in our table.
+    """
+    return _OBJECTIVES[family_of(config.model_type).kind]
+
+
+def longest_input(config: Any) -> int | None:
+    """The most tokens a row may have, special ones included; None where nothing bounds it."""
+    family = family_of(config.model_type)
+    if family.length_key is None:
+        return None
+    positions = int(getattr(config, family.length_key))
+    return positions - (config.pad_token_id or 0) - 1 if family.positions_from_pad else positions
+
+
+# Running
+
+
+def _mean_loss(scores: Float[Tensor, "... classes"], targets: Int[Tensor, ...]) -> Float[Tensor, ""]:
+    """Cross-entropy over the targets that count; 0, with a gradient of 0, when none does."""
+    counted = targets != IGNORED
+    chosen = scores[counted].float()
+    losses = nn.functional.cross_entropy(chosen, targets[counted], reduction="sum")
+    return losses / counted.sum().clamp(min=1)
+
+
+def _label(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
+    logits = _row_scores(model, batch)
+    return TaskOutput(_if_gold(logits, batch), {"labels": logits})
+
+
+def _row_scores(model: TaskModel, batch: Mapping[str, Tensor]) -> Float[Tensor, "rows classes"]:
+    if model.head is None:
+        return model.run(batch).logits
+    return model.head(model.run(batch).last_hidden_state, batch["attention_mask"])
+
+
+def _if_gold(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor | None:
+    return _mean_loss(logits, batch["labels"]) if "labels" in batch else None
+
+
+def _choice(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
+    logits = by_group(_row_scores(model, batch).squeeze(-1), batch["group"])
+    return TaskOutput(_if_gold(logits, batch), {"choices": logits})
+
+
+def _tags(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
+    logits = model.run(batch).logits
+    return TaskOutput(_if_gold(logits, batch), {"tags": logits})
+
+
+def _tokens(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
+    """With labels, the vocabulary is scored only where there is one; elsewhere that is most of the work."""
+    if "labels" not in batch:
+        return TaskOutput(None, {"tokens": model.run(batch).logits})
+    aligned = aligned_labels(batch["labels"], model.objective)
+    places = aligned != IGNORED
+    if model.objective == "seq2seq":
+        logits = model.run(batch, labels=batch["labels"]).logits[places]
+    else:
+        with _reading_only(model.backbone, places):
+            logits = model.run(batch).logits[0]
+    return TaskOutput(_mean_loss(logits, aligned[places]), {"tokens": logits})
+
+
+def aligned_labels(labels: Int[Tensor, "rows length"], objective: Objective) -> Int[Tensor, "rows length"]:
+    """Labels at the positions that answer for them: in a causal model, one before their own."""
+    if objective != "causal":
+        return labels
+    return nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+
+
+@contextlib.contextmanager
+def _reading_only(backbone: Any, places: Bool[Tensor, "rows length"]) -> Iterator[None]:
+    """Hand the head above the backbone the hidden states of some places alone, as one row."""
+
+    def gather(module: nn.Module, inputs: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[places][None]
+        return output
+
+    hook = backbone.register_forward_hook(gather)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _tree(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
+    assert model.head is not None
+    hidden = model.run(batch).last_hidden_state
+    words = batch["words"]
+    states = hidden.flatten(0, 1)[words.clamp(min=0)]
+    arcs, relations = model.head(states, (words >= 0).long())
+    logits = {"arcs": arcs, "relations": relations}
+    if "heads" not in batch:
+        return TaskOutput(None, logits)
+    heads = batch["heads"].clamp(min=0)
+    on_gold = relations.gather(2, heads[..., None, None].expand(-1, -1, 1, relations.shape[-1])).squeeze(2)
+    return TaskOutput(_mean_loss(arcs, batch["heads"]) + _mean_loss(on_gold, batch["relations"]), logits)
+
+
+def _span(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
+    """Only tokens of the context can begin or end an answer, and the first of the row, which means none."""
+    output = model.run(batch)
+    logits = {"start": output.start_logits, "end": output.end_logits}
+    if "start_positions" not in batch:
+        return TaskOutput(None, logits)
+    masked = {name: only_answers(scores, batch["context"]) for name, scores in logits.items()}
+    losses = [_mean_loss(masked[name], batch[f"{name}_positions"]) for name in ("start", "end")]
+    return TaskOutput((losses[0] + losses[1]) / 2, logits)
+
+
+def only_answers(scores: Float[Tensor, "rows length"], context: Tensor) -> Float[Tensor, "rows length"]:
+    """Scores with the lowest finite value where no answer can begin or end."""
+    allowed = context.clone()
+    allowed[:, 0] = True
+    return scores.float().masked_fill(~allowed, torch.finfo(torch.float32).min)
+
+
+_FORWARD: dict[Kind, Callable[[TaskModel, Mapping[str, Tensor]], TaskOutput]] = {
+    "label": _label,
+    "choice": _choice,
+    "gap": _tokens,
+    "tags": _tags,
+    "tree": _tree,
+    "span": _span,
+    "text": _tokens,
+}
