@@ -80,7 +80,9 @@ def _arborescence(scores: Scores) -> Heads:
     cycle = _cycle(heads)
     if cycle is None:
         return heads
-    outside = np.setdiff1d(np.arange(len(heads)), cycle)
+    kept = np.ones(len(heads), dtype=bool)
+    kept[cycle] = False
+    outside = np.flatnonzero(kept)
     smaller, leaving, entering = _contract(scores, heads, cycle, outside)
     return _expand(heads, _arborescence(smaller), cycle, outside, leaving, entering)
 
