@@ -59,9 +59,11 @@ def run(recipe: Recipe, set_: Set = None, out: Out = Path("runs")) -> None:
 @app.command()
 def plan(recipe: Recipe, set_: Set = None) -> None:
     """Print what a recipe would cost (parameters, steps, memory, disk) without running it."""
-    from isogloss import methods
+    from isogloss.cli.show import print_plans
+    from isogloss.methods.planning import plan as plan_recipe
+    from isogloss.methods.table import load_recipe
 
-    methods.plan(methods.load_recipe(recipe, overrides=set_ or [])).print()
+    print_plans(plan_recipe(load_recipe(recipe, overrides=set_ or [])))
 
 
 @app.command()
@@ -74,12 +76,18 @@ def evaluate(
     format_: Annotated[
         str | None, typer.Option("--format", help="The file format, if its name does not tell.")
     ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Examples per file at most.")] = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
 ) -> None:
     """Score a model on test files, language by language."""
-    from isogloss import methods
+    from isogloss.cli.show import print_evaluation
+    from isogloss.core.files import write_json
+    from isogloss.methods.scoring import evaluate_files
 
-    methods.evaluate(model, task=task, data=data, format=format_, json_file=json_)
+    found = evaluate_files(model, task=task, data=data, format=format_, limit=limit)
+    print_evaluation(found, f"{task}: {model}")
+    if json_:
+        write_json(json_, {"model": model, "task": task, "scores": found.scores})
 
 
 @app.command()
@@ -115,6 +123,11 @@ def show(name: Annotated[str, typer.Argument(help="A name from the list.")]) -> 
 
 
 def _run(recipe: str, overrides: list[str], out: Path) -> None:
-    from isogloss import methods
+    from isogloss.methods.table import load_recipe, run_recipe
+    from isogloss.report.console import print_run
+    from isogloss.report.page import stage_folders
 
-    methods.run(methods.load_recipe(recipe, overrides=overrides), out=out).print()
+    folder = run_recipe(load_recipe(recipe, overrides=overrides), out=out)
+    for part in stage_folders(folder) or [folder]:
+        print_run(part)
+    typer.echo(f"report: {folder / 'report.html'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from isogloss.methods.finetune import FinetuneRecipe, finetune
 from isogloss.methods.pipeline import PipelineRecipe, pipeline, refuse_stage_outside
 from isogloss.methods.pretrain import PretrainRecipe, pretrain
 from isogloss.methods.shipped import is_file_name, recipe_text
+from isogloss.report.card import write_card
 from isogloss.report.page import render
 
 
@@ -83,10 +84,6 @@ def run_recipe(recipe: Any, *, out: Path = Path("runs")) -> Path:
         if run.finished:
             return folder
         METHODS[recipe.method].carry_out(recipe, run)
-    write_report([folder])
+    render([folder], folder / "report.html")
+    write_card(folder)
     return folder
-
-
-def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """One page from run folders alone; `out` None writes report.html into the first of them."""
-    return render(folders, out or folders[0] / "report.html")

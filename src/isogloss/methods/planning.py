@@ -1,0 +1,196 @@
+"""What a recipe would cost, worked out before anything runs: parameters, steps, memory, disk.
+
+Parameters and disk are exact arithmetic on configurations; no weights are read. Memory is an estimate:
+weights, gradients and AdamW's two moments at 4 bytes a parameter each, and activations by Korthikanti et al.
+(2022, arXiv 2205.05198, equation 2) at 4 bytes a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isogloss.compress.layers import layer_map, layered_config
+from isogloss.methods.distil import DistilRecipe
+from isogloss.methods.finetune import FinetuneRecipe
+from isogloss.methods.pipeline import STAGE, PipelineRecipe
+from isogloss.methods.pretrain import PretrainRecipe
+from isogloss.methods.sources import examples
+from isogloss.methods.task import TaskTraining
+from isogloss.models.architecture import architecture_config
+from isogloss.models.backbone import Auto, load_config, load_tokenizer
+from isogloss.models.sizes import sizes
+from isogloss.models.tasks import objective_of
+from isogloss.training.plan import TrainingPlan
+
+_STATES = 4  # weights, gradients and two moments, each 4 bytes a parameter
+_NUMBERS_PER_TOKEN = 17  # of the hidden width, per layer: Korthikanti's 34 bytes at 2 bytes each
+_TYPICAL_LENGTH = 64  # tokens of a sentence in a task, for want of counting
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a plan: what, how much, and how that comes about."""
+
+    what: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one method would cost; a pipeline has one for each stage.
+
+    Attributes:
+        title: the method, or the stage's name and method.
+        rows: in the order to read them.
+        config: the transformers configuration of the model it leaves, for later stages.
+        vocabulary: rows of that model's vocabulary.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    config: Any
+    vocabulary: int
+
+
+def plan(recipe: Any) -> list[Plan]:
+    """The cost of a recipe, stage by stage."""
+    if isinstance(recipe, PipelineRecipe):
+        return list(_stages(recipe))
+    return [_PLANS[type(recipe)](recipe, recipe.method, {})]
+
+
+def _stages(recipe: PipelineRecipe) -> Iterator[Plan]:
+    known: dict[str, Plan] = {}
+    for name, stage in recipe.stages.items():
+        known[name] = _PLANS[type(stage)](stage, f"{name}: {stage.method}", known)
+        yield known[name]
+
+
+def _pretrain(recipe: PretrainRecipe, title: str, known: Mapping[str, Plan]) -> Plan:
+    if recipe.architecture is None:
+        config, vocabulary = _model(str(recipe.model), known)
+    else:
+        vocabulary = _new_vocabulary(recipe)
+        config = architecture_config(recipe.architecture, vocabulary=vocabulary)
+    objective: Auto = recipe.objective
+    rows = [
+        *_size_rows(config, vocabulary, objective),
+        *_language_model_rows(recipe.training, recipe.length),
+        *_memory_rows(config, vocabulary, objective, recipe.training, recipe.length),
+    ]
+    return Plan(title, tuple(rows), config, vocabulary)
+
+
+def _new_vocabulary(recipe: PretrainRecipe) -> int:
+    if recipe.vocabulary is not None:
+        return recipe.vocabulary.size
+    return len(load_tokenizer(str(recipe.tokenizer)))
+
+
+def _finetune(recipe: FinetuneRecipe, title: str, known: Mapping[str, Plan]) -> Plan:
+    config, vocabulary = _model(recipe.model, known)
+    rows = [*_size_rows(config, vocabulary, "base"), *_task_rows(recipe, config, vocabulary)]
+    return Plan(title, tuple(rows), config, vocabulary)
+
+
+def _distil(recipe: DistilRecipe, title: str, known: Mapping[str, Plan]) -> Plan:
+    config, vocabulary = _model(recipe.teacher, known)
+    layers = layer_map(config.num_hidden_layers, recipe.student.layers.keep)
+    student = layered_config(config, layers)
+    objective: Auto = objective_of(config)
+    trimmed = recipe.student.vocabulary.trim
+    note = "before its vocabulary is trimmed; the rows that stay are counted when it runs" if trimmed else ""
+    whole, part = (sizes(one, auto=objective, vocabulary=vocabulary) for one in (config, student))
+    rows = [
+        Row("teacher", f"{whole['total']:,} parameters", f"{config.num_hidden_layers} layers"),
+        Row("student, at most", f"{part['total']:,} parameters", note),
+        Row("student's layers", ", ".join(map(str, layers)), "of the teacher's, counted from 0"),
+    ]
+    if recipe.phase1 is not None:
+        rows += [
+            Row("phase 1", ""),
+            *_language_model_rows(recipe.phase1.training, recipe.phase1.length),
+            *_memory_rows(
+                student, vocabulary, objective, recipe.phase1.training, recipe.phase1.length,
+                besides=4 * whole["total"],
+            ),
+        ]  # fmt: skip
+    if recipe.phase2 is not None:
+        rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, student, vocabulary)]
+    return Plan(title, tuple(rows), student, vocabulary)
+
+
+_PLANS: dict[type, Callable[[Any, str, Mapping[str, Plan]], Plan]] = {
+    PretrainRecipe: _pretrain,
+    FinetuneRecipe: _finetune,
+    DistilRecipe: _distil,
+}
+
+
+def _model(source: str, known: Mapping[str, Plan]) -> tuple[Any, int]:
+    """Configuration and vocabulary of a model that is there, or that an earlier stage will leave."""
+    if source.startswith(STAGE):
+        stage = known[source.removeprefix(STAGE)]
+        return stage.config, stage.vocabulary
+    config = load_config(source)
+    return config, int(config.vocab_size)
+
+
+def _size_rows(config: Any, vocabulary: int, auto: Auto) -> Iterator[Row]:
+    counted = sizes(config, auto=auto, vocabulary=vocabulary)
+    parts = ", ".join(f"{counted[part]:,} {part}" for part in ("embedding", "layers", "head"))
+    yield Row("parameters", f"{counted['total']:,}", parts)
+    yield Row("model on disk", _size(4 * counted["total"]), "float32")
+
+
+def _language_model_rows(training: TrainingPlan, length: int) -> Iterator[Row]:
+    per_step = training.batch_size * training.accumulate * length
+    if training.steps is None:
+        yield Row("steps", f"{training.epochs} epochs", "of the corpora, counted when they are tokenised")
+    else:
+        yield Row("steps", f"{training.steps:,}")
+        yield Row("tokens", f"{training.steps * per_step:,}", f"at most; {per_step:,} a step")
+
+
+def _task_rows(task: TaskTraining, config: Any, vocabulary: int) -> Iterator[Row]:
+    learnt = {tag: len(items) for tag, items in examples(task, "train").items()}
+    batches = math.ceil(sum(learnt.values()) / task.training.batch_size)
+    counts = ", ".join(f"{count:,} {tag}" for tag, count in learnt.items())
+    yield Row("examples", f"{sum(learnt.values()):,}", counts)
+    yield Row("steps", f"{task.training.total_steps(batches):,}")
+    yield from _memory_rows(config, vocabulary, "base", task.training, task.max_length or _TYPICAL_LENGTH)
+
+
+def _memory_rows(
+    config: Any, vocabulary: int, auto: Auto, training: TrainingPlan, length: int, *, besides: int = 0
+) -> Iterator[Row]:
+    """Memory while training and disk for checkpoints; `besides` is what else is held, in bytes."""
+    total = sizes(config, auto=auto, vocabulary=vocabulary)["total"]
+    states = 4 * _STATES * total
+    acting = _activations(config, training.batch_size, length)
+    yield Row(
+        "memory",
+        f"about {_size(states + acting + besides)}",
+        f"{_size(states + besides)} of weights and optimiser, {_size(acting)} of activations",
+    )
+    kept = training.keep_checkpoints + (training.select != "last")
+    yield Row("checkpoints on disk", f"at most {_size(12 * total * kept)}", f"{kept} of {_size(12 * total)}")
+
+
+def _activations(config: Any, batch: int, length: int) -> int:
+    """Bytes held for the backward pass: s b h (34 + 5 a s / h) per layer at 2 bytes a number, here at 4."""
+    width, heads = int(config.hidden_size), int(config.num_attention_heads)
+    per_layer = batch * length * (_NUMBERS_PER_TOKEN * width + 2.5 * heads * length)
+    return int(4 * per_layer * config.num_hidden_layers)
+
+
+def _size(n_bytes: float) -> str:
+    unit = next(u for u in ("GB", "MB", "kB") if n_bytes >= _UNITS[u] or u == "kB")
+    return f"{n_bytes / _UNITS[unit]:.1f} {unit}"
+
+
+_UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
