@@ -1,4 +1,4 @@
-"""The commands. Each has a library function of the same meaning in `isogloss.methods` or `isogloss.report`."""
+"""The commands. Each calls one library function of `isogloss.methods` or `isogloss.report`, and prints."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from isogloss.core.config import Record
 from isogloss.core.files import whole_folder
 from isogloss.core.run import Run
 from isogloss.data.batches import LanguageModelBatches, Objective
+from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
@@ -22,12 +23,11 @@ from isogloss.methods.task import log_scores, score
 from isogloss.methods.text import Texts, held_out_loss, tokenised
 from isogloss.models.architecture import Architecture, new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
-from isogloss.models.language import LanguageModel
-from isogloss.models.tasks import build_task_model
+from isogloss.models.tasks import TaskModel, aligned_labels
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import Outcome, train
 from isogloss.training.plan import TrainingPlan
-from isogloss.training.update import Losses
+from isogloss.training.update import Losses, Step
 from isogloss.vocab.train import Normaliser, VocabularyKind, train_vocabulary
 
 
@@ -119,10 +119,14 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     _score(recipe, run, model, tokenizer, step=outcome.step)
 
 
-def language_model_step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
-    """Mean loss over the targets, which weigh it against other micro-batches."""
-    loss, targets = model(batch)
-    return {"loss": loss, "weight": targets}
+def language_model_step(objective: Objective) -> Step:
+    """A training step: the mean loss over the targets, weighed by their number."""
+
+    def step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
+        targets = aligned_labels(batch["labels"], objective) != IGNORED
+        return {"loss": model(batch).loss, "weight": targets.sum()}
+
+    return step
 
 
 def _tokenizer(recipe: PretrainRecipe, texts: Texts, run: Run) -> Any:
@@ -169,11 +173,12 @@ def _train(
         "masking": recipe.masking,
     }
     dev = tokenised(corpora(recipe.dev), tokenizer, run)
-    measure = held_out_loss(dev, tokenizer, step=language_model_step, seed=recipe.seed, **settings)
+    step = language_model_step(recipe.objective)
+    measure = held_out_loss(dev, tokenizer, step=step, seed=recipe.seed, **settings)
     return train(
-        LanguageModel(model),
+        TaskModel(model, None, kind="text"),
         LanguageModelBatches(files, mixture, tokenizer, **settings),
-        language_model_step,
+        step,
         plan=recipe.training,
         run=run,
         phase="pretrain",
@@ -189,5 +194,5 @@ def _score(recipe: PretrainRecipe, run: Run, model: Any, tokenizer: Any, *, step
     if not recipe.test:
         return
     test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
-    found = score(build_task_model("text", model), tokenizer, test)
+    found = score(TaskModel(model, None, kind="text"), tokenizer, test)
     log_scores(run, found, test, task="lm", model=recipe.as_name, step=step)
