@@ -158,13 +158,13 @@ class LanguageModelBatches:
         self.languages = mixture.names
         self.layout = layout_for(tokenizer, length=length, objective=objective)
         self._files = [files[language] for language in mixture.names]
-        self._sequences = [self.layout.sequences(file) for file in self._files]
+        self._sequences = np.array([self.layout.sequences(file) for file in self._files], dtype=np.int64)
         self._mixture, self._batch_size, self._monolingual = mixture, batch_size, monolingual
         self._masker = _masker(tokenizer, masking, objective=objective, seed=mixture.seed)
 
     def __len__(self) -> int:
         """Batches that hold as many sequences as one pass over all files."""
-        return -(-sum(self._sequences) // self._batch_size)
+        return -(-int(self._sequences.sum()) // self._batch_size)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         languages, sequences = self._plan(index)
@@ -193,15 +193,9 @@ class LanguageModelBatches:
             languages, positions = np.repeat(language, size), place * size + np.arange(size)
         else:
             languages, positions = self._mixture.draws(index * size, (index + 1) * size)
-        sequences = np.empty_like(positions)
-        for language in np.unique(languages).tolist():
-            rows = languages == language
-            sequences[rows] = shuffled(
-                self._mixture.seed,
-                f"sequences/{self.languages[language]}",
-                positions[rows],
-                size=self._sequences[language],
-            )
+        sequences = shuffled(
+            self._mixture.seed, "sequences", positions, size=self._sequences[languages], lane=languages
+        )
         return languages, sequences
 
 

@@ -1,0 +1,107 @@
+"""What the speed benchmarks share: fair timing, a table, a record of the machine, a ratio."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "accelerate")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two ways to do the same work.
+
+    Attributes:
+        name: of the row.
+        ours: does the work once.
+        plain: does the same work the plain way.
+    """
+
+    name: str
+    ours: Callable[[], object]
+    plain: Callable[[], object]
+
+
+def compare(name: str, contests: list[Contest], *, rounds: int = 7, facts: Mapping[str, Any]) -> float:
+    """Time each contest, print a table, and keep the result under `benchmarks/results/`.
+
+    The two sides take turns and swap places every round, so a machine that slows down slows both. One round
+    before the first is not counted.
+
+    Args:
+        name: of the result file.
+        contests: one row each; the first gives the ratio.
+        rounds: counted runs of each side, 1 or more.
+        facts: what was measured on: sizes, settings.
+
+    Returns:
+        The first contest's plain median over our median: above 1, ours is faster.
+    """
+    rows = [_time(contest, rounds) for contest in contests]
+    width = max(len(row["name"]) for row in rows)
+    print(f"{'':{width}}  {'ours':>12}  {'plain':>12}  {'ratio':>7}")
+    for row in rows:
+        ours, plain = (f"{row[side] * 1e3:9.3f} ms" for side in ("ours_seconds", "plain_seconds"))
+        print(f"{row['name']:{width}}  {ours}  {plain}  {row['ratio']:7.2f}")
+    keep(name, {"facts": dict(facts), "rounds": rounds, "rows": rows})
+    print(f"ratio: {rows[0]['ratio']:.2f}")
+    return float(rows[0]["ratio"])
+
+
+def keep(name: str, result: Mapping[str, Any]) -> None:
+    """Write a result beside the description of the machine it was measured on."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"benchmark": name, "machine": machine(), **result}, indent=2)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, memory and versions; nothing that names the machine."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: _version(package) for package in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _time(contest: Contest, rounds: int) -> dict[str, Any]:
+    sides = {"ours": contest.ours, "plain": contest.plain}
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for turn in range(rounds + 1):
+        order = list(sides.items())
+        for side, run in order if turn % 2 else reversed(order):
+            began = time.perf_counter()
+            run()
+            if turn:
+                seconds[side].append(time.perf_counter() - began)
+    ours, plain = (statistics.median(seconds[side]) for side in sides)
+    return {"name": contest.name, "ours_seconds": ours, "plain_seconds": plain, "ratio": plain / ours}
