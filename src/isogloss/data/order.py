@@ -3,8 +3,8 @@
 The permutation is a Feistel network on pairs of numbers below about √size, walked until it lands inside
 (Black and Rogaway, 2002, "Ciphers with arbitrary finite domains", the generalised form). It was chosen over
 a list per epoch because any position costs the same: a run that resumes in the middle of epoch 7 of a
-hundred million sequences draws nothing it does not use, holds nothing in memory, and has no state to save. The
-price: of fewer than a dozen items, some orders are several times as likely as others.
+hundred million sequences draws nothing it does not use, holds nothing in memory, and has nothing to save.
+The price: of fewer than a dozen items, some orders are several times as likely as others.
 """
 
 from __future__ import annotations
