@@ -38,7 +38,8 @@ class VocabularySpec(Record):
         kind: "unigram", "wordpiece" or "bpe" (byte-level).
         size: entries, special tokens among them.
         shares: of the text it learns from, by language; None for the same of each.
-        budget: characters to learn from; None for the most that reads no text twice.
+        budget: characters to learn from; None for the most that reads no text twice. A language too short for
+            its share of a given budget is read again.
         normaliser: Unicode form of what is read.
         coverage: share of the letters of the text that must be in the vocabulary.
     """
@@ -46,7 +47,7 @@ class VocabularySpec(Record):
     kind: VocabularyKind = "unigram"
     size: int = Field(default=24_000, ge=64)
     shares: dict[LanguageTag, float] | None = None
-    budget: int | None = Field(default=20_000_000, ge=1)
+    budget: int | None = Field(default=None, ge=1)
     normaliser: Normaliser = "nfkc"
     coverage: float = Field(default=0.9998, gt=0, le=1)
 
