@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -25,12 +24,12 @@ from isogloss.data.mixture import Mixture, fixed_shares
 from isogloss.losses.combine import combine
 from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage, LanguageTag
-from isogloss.methods.sources import corpora, examples, fingerprints
-from isogloss.methods.task import TaskTraining, fit, log_scores, score
+from isogloss.methods.sources import corpora, fingerprints
+from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
 from isogloss.methods.text import Texts, held_out_loss, tokenised
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.distillation import Distillation
-from isogloss.models.tasks import load_task_model, objective_of, save_task_model
+from isogloss.models.tasks import objective_of, save_task_model
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import train
 from isogloss.training.plan import TrainingPlan
@@ -124,8 +123,6 @@ class DistilRecipe(Record):
         phase1: general distillation; None leaves the copied student as it is.
         phase2: the task to fine-tune the student on; None leaves a general student.
         dev: held-out text by language; chooses phase 1's checkpoint by its loss.
-        beside: task models to score on the same test sets, by the name the tables shall have for them, such
-            as {teacher: runs/…/model}.
         name: of the run folder; None makes one.
         seed: of everything random.
     """
@@ -138,7 +135,6 @@ class DistilRecipe(Record):
     phase1: General | None = General()
     phase2: TaskTraining | None = None
     dev: ByLanguage = Field(default_factory=dict)
-    beside: dict[str, str] = Field(default_factory=dict)
     name: str | None = None
     seed: int = 0
 
@@ -150,8 +146,6 @@ class DistilRecipe(Record):
         for tag in (*self.corpora, *self.dev):
             if tag not in self.languages.all:
                 raise ValueError(f"corpora, dev: only the languages source and target; {tag} is neither")
-        if self.beside and (self.phase2 is None or not self.phase2.test):
-            raise ValueError("beside: needs phase2 with `test`, on which the models are scored")
         return self
 
 
@@ -262,10 +256,8 @@ class DistillationStep:
 
 def _task(recipe: DistilRecipe, phase: TaskTraining, pair: _Pair, run: Run) -> None:
     """Phase 2, and the scores of the student and of the models beside it."""
-    test = examples(phase, "test")
+    beside = load_beside(phase.beside)
     model, outcome = fit(pair.student, pair.tokenizer, phase, run=run, phase="phase2", seed=recipe.seed)
     save_task_model(model, pair.tokenizer, run.model)
-    models = [(name, *load_task_model(Path(source))) for name, source in recipe.beside.items()]
-    for name, scored, tokenizer in [*models, ("student", model, pair.tokenizer)]:
-        found = score(scored, tokenizer, test, max_length=phase.max_length, source=recipe.languages.source)
-        log_scores(run, found, test, task=phase.task, model=name, step=outcome.step)
+    models = beside | {"student": (model, pair.tokenizer)}
+    score_all(run, models, phase, source=recipe.languages.source, step=outcome.step)

@@ -10,8 +10,7 @@ from typing import Literal
 
 from isogloss.core.run import Run
 from isogloss.methods.inventory import note_model
-from isogloss.methods.sources import examples
-from isogloss.methods.task import TaskTraining, fit, log_scores, score
+from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
 from isogloss.models.backbone import load_tokenizer
 from isogloss.models.tasks import save_task_model
 
@@ -36,11 +35,9 @@ class FinetuneRecipe(TaskTraining):
 def finetune(recipe: FinetuneRecipe, run: Run) -> None:
     """Learn the task from `train`, choose by `dev`, score on `test`, leave the model in the run folder."""
     tokenizer = load_tokenizer(recipe.model)
-    test = examples(recipe, "test")
+    beside = load_beside(recipe.beside)
     model, outcome = fit(recipe.model, tokenizer, recipe, run=run, phase="finetune", seed=recipe.seed)
     save_task_model(model, tokenizer, run.model)
     note_model(run, recipe.as_name, model, tokenizer)
-    if test:
-        source = next(iter(recipe.train), None)
-        found = score(model, tokenizer, test, max_length=recipe.max_length, source=source)
-        log_scores(run, found, test, task=recipe.task, model=recipe.as_name, step=outcome.step)
+    models = beside | {recipe.as_name: (model, tokenizer)}
+    score_all(run, models, recipe, source=next(iter(recipe.train), None), step=outcome.step)

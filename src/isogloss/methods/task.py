@@ -23,7 +23,7 @@ from isogloss.evaluate.samples import sample_lines
 from isogloss.evaluate.suite import LOWER_IS_BETTER, Evaluation, evaluate
 from isogloss.methods.records import TaskData
 from isogloss.methods.sources import examples
-from isogloss.models.tasks import TaskModel, build_task_model, longest_input
+from isogloss.models.tasks import TaskModel, build_task_model, load_task_model, longest_input
 from isogloss.training.loop import Outcome, train
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses
@@ -37,6 +37,8 @@ class TaskTraining(TaskData):
 
     Attributes:
         training: how long and how fast.
+        beside: task models to score on the same test sets, by the name that tables have for each, such as
+            {teacher: runs/NAME/model}.
         pooling: how a text becomes one vector for classification: "mean" of all states, or "first", the
             architecture's own classifier.
         max_length: tokens of the longest input; longer ones are cut or windowed by kind. None takes what the
@@ -44,6 +46,7 @@ class TaskTraining(TaskData):
     """
 
     training: TrainingPlan = TrainingPlan(epochs=3)
+    beside: dict[str, str] = Field(default_factory=dict)
     pooling: Literal["first", "mean"] = "mean"
     max_length: int | None = Field(default=None, ge=8)
 
@@ -133,6 +136,33 @@ def score(
 ) -> Evaluation:
     """Evaluate a model on every language of a test set."""
     return evaluate(model, tokenizer, test, source=source, max_length=length_limit(model, max_length))
+
+
+def score_all(
+    run: Run,
+    models: Mapping[str, tuple[TaskModel, Any]],
+    task: TaskTraining,
+    *,
+    source: str | None,
+    step: int,
+) -> None:
+    """Score several models on `task.test`, and write what was found to the run; without a test, nothing.
+
+    Args:
+        models: model and tokenizer by the name that tables have for it, in their order.
+        source: the language learnt from.
+    """
+    test = examples(task, "test")
+    if not test:
+        return
+    for name, (model, tokenizer) in models.items():
+        found = score(model, tokenizer, test, max_length=task.max_length, source=source)
+        log_scores(run, found, test, task=task.task, model=name, step=step)
+
+
+def load_beside(folders: Mapping[str, str]) -> dict[str, tuple[TaskModel, Any]]:
+    """The models to score beside a run's own, and their tokenizers, by name."""
+    return {name: load_task_model(folder) for name, folder in folders.items()}
 
 
 def log_scores(
