@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from isogloss.core.errors import LanguageError, did_you_mean
 from isogloss.data.miniature.frames import Frame, Slot
 from isogloss.data.miniature.grammar import Telling
-from isogloss.data.miniature.languages import english, french, german, russian, turkish
+from isogloss.data.miniature.languages import english, french, german, russian, swahili, turkish
 
 
 class Teller(Protocol):
@@ -30,6 +30,7 @@ TELLERS: Mapping[str, Teller] = {
     "de-Latn": cast(Teller, german),
     "fr-Latn": cast(Teller, french),
     "ru-Cyrl": cast(Teller, russian),
+    "sw-Latn": cast(Teller, swahili),
     "tr-Latn": cast(Teller, turkish),
 }
 
