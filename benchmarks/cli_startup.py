@@ -1,0 +1,32 @@
+"""How soon `isogloss --help` answers, against the same command line with everything imported at the top.
+
+python benchmarks/cli_startup.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from harness import Contest, compare
+
+LATE = [sys.executable, "-m", "isogloss", "--help"]
+EARLY = [
+    sys.executable,
+    "-c",
+    "import sys; import isogloss.methods.table; from isogloss.cli import main; sys.argv = ['', '--help']; main()",
+]
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end, output thrown away; it must succeed."""
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    compare(
+        "cli_startup",
+        [Contest("isogloss --help", lambda: run(LATE), lambda: run(EARLY))],
+        rounds=7,
+        facts={"plain": "the same command line, importing torch, transformers and every method first"},
+    )
