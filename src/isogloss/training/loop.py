@@ -112,7 +112,7 @@ def train(
     device = accelerator.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            loop = _Loop(
+            return _Loop(
                 model,
                 batches,
                 step,
@@ -125,10 +125,11 @@ def train(
                 higher_is_better=higher_is_better,
                 hooks=tuple(hooks),
                 accelerator=accelerator,
-            )
-            loop.resume()
-            return loop.go(show_progress=show_progress)
+            ).go(show_progress=show_progress)
         finally:
+            if accelerator.num_processes > 1:
+                # Collects the distributed wrapper, whose threads must not outlive the process group.
+                accelerator.free_memory()
             # accelerate's mark would keep the next phase from preparing the same model again.
             vars(model).pop("_is_accelerate_prepared", None)
 
@@ -195,7 +196,7 @@ class _Loop:
             phase=phase,
         )
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         """Take up the newest checkpoint, if there is one, and forget what was logged after it."""
         folder = self._run.checkpoints
         if self._main:
@@ -226,8 +227,9 @@ class _Loop:
             hook.load_state_dict(state["hooks"].get(hook.name, {}), main=self._main)
 
     def go(self, *, show_progress: bool) -> Outcome:
-        """Train to the end, or to where patience ends; then put the best weights back."""
+        """Train from the newest checkpoint to where steps or patience end; then put the best weights back."""
         begun = time.monotonic()
+        self._resume()
         standing = self._standing
         if not standing.finished:
             self._each_hook("start")
