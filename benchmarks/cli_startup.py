@@ -14,7 +14,7 @@ LATE = [sys.executable, "-m", "isogloss", "--help"]
 EARLY = [
     sys.executable,
     "-c",
-    "import sys; import isogloss.methods.table; from isogloss.cli import main; sys.argv = ['', '--help']; main()",
+    "import sys, isogloss.methods.table, isogloss.cli; sys.argv[1:] = ['--help']; isogloss.cli.main()",
 ]
 
 
