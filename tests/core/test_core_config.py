@@ -59,7 +59,7 @@ def test_a_wrong_type_says_what_was_given_and_what_is_wanted():
     message = wrong("method: tiny\nphase1: {steps: many}\n")
     assert "recipe.yaml:2  phase1.steps" in message
     assert '"many"' in message
-    assert "integer" in message
+    assert "a whole number" in message
 
 
 def test_every_mistake_is_reported_at_once():

@@ -180,17 +180,17 @@ def test_the_ledger_counts_shares_and_epochs_and_its_state_is_exact_json():
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"kind": "fixed"}, {"a": 0.5, "b": 0.5}),
-        ({"kind": "fixed", "shares": {"b": 3, "a": 1}}, {"a": 0.25, "b": 0.75}),
-        ({}, {"a": 0.2, "b": 0.8}),
-        ({"kind": "tempered", "alpha": 0.5}, {"a": 1 / 3, "b": 2 / 3}),
-        ({"kind": "unimax", "max_epochs": 2}, {"a": 0.2, "b": 0.8}),
+        ({"kind": "fixed"}, {"en-Latn": 0.5, "sw-Latn": 0.5}),
+        ({"kind": "fixed", "shares": {"sw-Latn": 3, "en-Latn": 1}}, {"en-Latn": 0.25, "sw-Latn": 0.75}),
+        ({}, {"en-Latn": 0.2, "sw-Latn": 0.8}),
+        ({"kind": "tempered", "alpha": 0.5}, {"en-Latn": 1 / 3, "sw-Latn": 2 / 3}),
+        ({"kind": "unimax", "max_epochs": 2}, {"en-Latn": 0.2, "sw-Latn": 0.8}),
     ],
 )
 def test_a_recipe_resolves_to_shares_in_the_order_of_the_corpora(spec, expected):
-    shares = MixtureSpec(**spec).resolve({"a": 4, "b": 16}, budget=40)
+    shares = MixtureSpec(**spec).resolve({"en-Latn": 4, "sw-Latn": 16}, budget=40)
     assert shares == pytest.approx(expected)
-    assert list(shares) == ["a", "b"]
+    assert list(shares) == ["en-Latn", "sw-Latn"]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,11 @@ def test_a_recipe_with_fields_of_another_kind_is_refused(spec, complaint):
 
 
 def test_shares_for_other_languages_than_the_corpora_are_refused():
-    with pytest.raises(RecipeError, match="did you mean 'sw-Latn'"):
-        MixtureSpec(kind="fixed", shares={"sw-Latm": 1.0}).resolve({"sw-Latn": 1}, budget=1)
+    with pytest.raises(ValidationError, match="unknown language 'sw-Latm'"):
+        MixtureSpec(kind="fixed", shares={"sw-Latm": 1.0})
+    with pytest.raises(ValidationError, match="are the same"):
+        MixtureSpec(kind="fixed", shares={"swh": 1.0, "sw": 2.0})
+    with pytest.raises(RecipeError, match="no corpus"):
+        MixtureSpec(kind="fixed", shares={"fr-Latn": 1.0}).resolve({"sw-Latn": 1}, budget=1)
     with pytest.raises(RecipeError, match="no share for sw-Latn"):
         MixtureSpec(kind="fixed", shares={"en-Latn": 1.0}).resolve({"en-Latn": 5, "sw-Latn": 1}, budget=1)

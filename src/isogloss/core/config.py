@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from isogloss.core.errors import RecipeError, did_you_mean
+from isogloss.core.errors import IsoglossError, RecipeError, did_you_mean, nearest
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 Details: TypeAlias = Any  # one of pydantic's error dictionaries
@@ -30,6 +30,17 @@ class Record(BaseModel):
 
 
 RecordType = TypeVar("RecordType", bound=Record)
+
+
+class Refused(ValueError):
+    """What a validator raises to keep the three parts of an error of ours.
+
+    pydantic collects ValueErrors and no others.
+    """
+
+    def __init__(self, error: IsoglossError) -> None:
+        self.error = error
+        super().__init__(" ".join(filter(None, (error.got, error.fix))))
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ def read_document(path: Path) -> Document:
     except OSError as error:
         raise RecipeError(
             f"cannot read the recipe: {error.strerror}",
-            fix="`isogloss recipes` lists the ones that come with isogloss",
+            fix=f"{_nearest_file(path)}`isogloss recipes` lists the ones that come with isogloss",
             where=str(path),
         ) from error
     except UnicodeDecodeError as error:
@@ -90,6 +101,12 @@ def read_document(path: Path) -> Document:
             f"byte {error.start} is not UTF-8", fix="save the recipe as UTF-8", where=str(path)
         ) from error
     return parse_document(text, source=str(path))
+
+
+def _nearest_file(path: Path) -> str:
+    names = [entry.name for entry in path.parent.glob("*.y*ml")]
+    close = nearest(path.name, names)
+    return f"did you mean {str(path.with_name(close))!r}? " if close else ""
 
 
 def parse_document(text: str, *, source: str = "recipe") -> Document:
@@ -142,16 +159,28 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     origins = dict(document.origins)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        if not equals or not name:
+        parts = name.strip().split(".")
+        if not equals or not all(parts):
             raise RecipeError(
                 f"--set {assignment}", wanted="--set dotted.key=value", fix="for example --set seed=1"
             )
-        keys: KeyPath = tuple(int(part) if part.isdigit() else part for part in name.strip().split("."))
-        _assign(values, keys, yaml.load(text, Loader=_Loader), assignment)
+        keys: KeyPath = tuple(int(part) if part.isdigit() else part for part in parts)
+        _assign(values, keys, _value(text, assignment), assignment)
         for depth in range(1, len(keys)):
             origins.setdefault(keys[:depth], f"--set {assignment}")
         origins[keys] = f"--set {assignment}"
     return Document(values, origins, document.source)
+
+
+def _value(text: str, assignment: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"--set {assignment}: the value is not YAML",
+            wanted="a number, a word, or a list such as [1, 2]",
+            fix="close its brackets and quotes; put the whole argument in quotes for the shell",
+        ) from error
 
 
 def _assign(values: Any, keys: KeyPath, value: Any, assignment: str) -> None:
@@ -187,7 +216,20 @@ def validate(document: Document, schema: type[RecordType]) -> RecordType:
         return schema.model_validate(document.values)
     except ValidationError as error:
         problems = [_problem(document, schema, details) for details in error.errors()]
-        raise _joined(problems) from None
+        raise _joined(_merged(problems)) from None
+
+
+def _merged(problems: Sequence[RecipeError]) -> list[RecipeError]:
+    """A value that fits no member of a union is one problem, though pydantic tells one for each member."""
+    merged: dict[tuple[str, str | None], RecipeError] = {}
+    for problem in problems:
+        key = problem.got, problem.where
+        if key in merged and merged[key].wanted != problem.wanted:
+            before = merged[key]
+            wanted = f"{before.wanted}; or {problem.wanted}"
+            merged[key] = RecipeError(before.got, wanted=wanted, fix=before.fix, where=before.where)
+        merged.setdefault(key, problem)
+    return list(merged.values())
 
 
 def _joined(problems: Sequence[RecipeError]) -> RecipeError:
@@ -212,8 +254,70 @@ def _problem(document: Document, schema: type[Record], details: Details) -> Reci
         return RecipeError(
             f"the key {details['loc'][-1]!r} is missing", wanted=f"{dotted(details['loc'])}: …", where=where
         )
-    message = str(details["msg"]).removeprefix("Value error, ")
-    return RecipeError(f"{_shown(given)} is not allowed here", wanted=_lower_first(message), where=where)
+    if kind == "value_error":
+        return _refusal(document, path, details["ctx"]["error"], given)
+    return RecipeError(
+        f"{_shown(given)} is not allowed here",
+        wanted=_wanted(details),
+        fix=_nearest_choice(details),
+        where=where,
+    )
+
+
+def _refusal(document: Document, path: KeyPath, error: ValueError, given: Any) -> RecipeError:
+    """What one of our own validators said: of a value, or of several keys that do not go together."""
+    if isinstance(error, Refused):
+        told = error.error
+        return RecipeError(told.got, wanted=told.wanted, fix=told.fix, where=document.where(path))
+    if not isinstance(given, dict):
+        return RecipeError(
+            f"{_shown(given)} is not allowed here", wanted=str(error), where=document.where(path)
+        )
+    named = re.match(r"[\w.]+(?=(?:, [\w.]+)*: )", str(error))
+    keys = tuple(named[0].split(".")) if named else ()
+    return RecipeError(str(error), where=document.where((*path, *keys)))
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "dict_type": "`key: value` pairs",
+    "model_type": "`key: value` pairs",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "too_short": "at least {min_length}, not {actual_length}",
+    "too_long": "at most {max_length}, not {actual_length}",
+    "literal_error": "one of {expected}",
+    "union_tag_invalid": "{discriminator}: one of {expected_tags}",
+    "union_tag_not_found": "the key {discriminator}, which says what it is",
+}
+"""What pydantic wants, in a recipe's words."""
+
+
+def _wanted(details: Details) -> str:
+    told = _WANTED.get(details["type"])
+    return told.format(**details.get("ctx", {})) if told else _lower_first(str(details["msg"]))
+
+
+def _nearest_choice(details: Details) -> str:
+    """The nearest of the names that a value could have been."""
+    context, given = details.get("ctx", {}), details["input"]
+    if details["type"] == "union_tag_invalid":
+        given = context["tag"]
+    names = re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags") or ""))
+    close = nearest(str(given), names)
+    return f"did you mean {close!r}?" if close else ""
 
 
 def _document_path(document: Document, location: KeyPath) -> KeyPath:

@@ -26,6 +26,12 @@ _DISK_ERRORS = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "no permission to write",
     errno.EPERM: "no permission to write",
+    errno.EFBIG: "the file is larger than this process may write (see `ulimit -f`)",
+    errno.EIO: "the device reports an error",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "there is a folder of that name",
+    errno.EEXIST: "there is a file of that name",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 
@@ -142,7 +148,11 @@ def check_folder(path: Path) -> None:
             fix=advice,
             where=str(path),
         )
-    for name, expected in json.loads(manifest.read_text(encoding="utf-8")).items():
+    try:
+        checksums = dict(json.loads(manifest.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{MANIFEST} is damaged: {error}", fix=advice, where=str(path)) from error
+    for name, expected in checksums.items():
         file = path / name
         if not file.exists():
             raise CheckpointError(

@@ -102,6 +102,10 @@ class Run:
             kept = [m for m in _json_lines(path) if m["phase"] != phase or m["step"] <= step]
             write_text(path, "".join(json.dumps(m, ensure_ascii=False) + "\n" for m in kept))
 
+    def forget_samples(self) -> None:
+        """Forget all example predictions: a resumed run makes them again."""
+        (self.folder / "samples.jsonl").unlink(missing_ok=True)
+
     def samples(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append example predictions: model, task, language, id, input, gold, predicted."""
         self._append("samples.jsonl", lines)
@@ -109,13 +113,12 @@ class Run:
     def size(self, name: str, **facts: Any) -> None:
         """Note a model's size in sizes.json: parameters, bytes, layers, vocabulary."""
         path = self.folder / "sizes.json"
-        sizes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        write_json(path, sizes | {name: facts})
+        write_json(path, _json_or_empty(path) | {name: facts})
 
     def note(self, **facts: Any) -> None:
         """Add facts to environment.json, such as fingerprints known only after loading."""
         path = self.folder / "environment.json"
-        write_json(path, json.loads(path.read_text(encoding="utf-8")) | facts)
+        write_json(path, _json_or_empty(path) | facts)
 
     def done(self, step: str) -> bool:
         """Whether a named step of the method was completed earlier (see `mark`)."""
@@ -172,8 +175,9 @@ def find_run(out: Path, recipe: Record, *, name: str) -> Path:
     """The folder under `out` that this recipe began or finished, else a new dated name."""
     wanted = recipe_hash(recipe)
     for folder in sorted(out.glob("*/"), reverse=True):
-        if _hash_of(folder) == wanted:
-            return folder
+        with contextlib.suppress(CheckpointError):  # a damaged one is for whoever asks for it
+            if _hash_of(folder) == wanted:
+                return folder
     fresh = f"{date.today().isoformat()}-{name}"
     taken = {folder.name for folder in out.glob("*/")}
     names = [fresh, *(f"{fresh}-{number}" for number in range(2, len(taken) + 3))]
@@ -197,7 +201,7 @@ def read_run(folder: Path) -> RunRecord:
     """Read a run folder, finished or not; a last line cut short by a kill is left out.
 
     Raises:
-        CheckpointError: not a run folder.
+        CheckpointError: not a run folder, or a file of it is damaged.
     """
     if not (folder / "recipe.yaml").exists():
         raise CheckpointError(
@@ -207,7 +211,7 @@ def read_run(folder: Path) -> RunRecord:
         )
     return RunRecord(
         folder=folder,
-        recipe=yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
+        recipe=_recipe(folder / "recipe.yaml"),
         environment=_json_or_empty(folder / "environment.json"),
         status=read_status(folder),
         sizes=_json_or_empty(folder / "sizes.json"),
@@ -217,7 +221,11 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """status.json as a dictionary; {} when there is none."""
+    """status.json as a dictionary; {} when there is none.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     return _json_or_empty(folder / "status.json")
 
 
@@ -310,13 +318,38 @@ def _mend_tail(path: Path) -> None:
 def _json_or_empty(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or of UTF-8
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, f"a {type(content).__name__} where a mapping belongs")
     return content
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
+        raise _damaged(path, " ".join(str(error).split())) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, f"a {type(content).__name__} where a mapping belongs")
+    return content
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"damaged: {why}",
+        wanted="the file as isogloss wrote it",
+        fix="copy it again from where it was saved; without a copy, move the run folder away and run again",
+        where=str(path),
+    )
 
 
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # Not splitlines(): text may hold U+2028 and other ends of line that JSON leaves as they are.
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with contextlib.suppress(json.JSONDecodeError):
             yield json.loads(line)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
-from isogloss.core.config import Record
+from isogloss.core.config import Record, Refused
 from isogloss.core.errors import LanguageError, RecipeError, did_you_mean
 from isogloss.core.languages import language as language_of
 from isogloss.core.seeds import uniforms
@@ -258,9 +258,12 @@ class MixtureSpec(Record):
         if shares is None:
             return None
         try:
-            return {language_of(name).tag: share for name, share in shares.items()}
+            by_tag = {language_of(name).tag: share for name, share in shares.items()}
         except LanguageError as error:
-            raise ValueError(f"languages: {error.got}. {error.fix}") from None
+            raise Refused(error) from None
+        if len(by_tag) < len(shares):
+            raise ValueError(f"one share for each language; two of {', '.join(shares)} are the same")
+        return by_tag
 
     @model_validator(mode="after")
     def _fields_belong_to_the_kind(self) -> MixtureSpec:

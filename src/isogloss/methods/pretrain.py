@@ -17,7 +17,7 @@ from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.inventory import note_model
-from isogloss.methods.records import ByLanguage, LanguageTag, TaskData
+from isogloss.methods.records import ByLanguage, Shares, TaskData
 from isogloss.methods.sources import corpora, examples, fingerprints
 from isogloss.methods.task import log_scores, score
 from isogloss.methods.text import Texts, held_out_loss, tokenised
@@ -46,7 +46,7 @@ class VocabularySpec(Record):
 
     kind: VocabularyKind = "unigram"
     size: int = Field(default=24_000, ge=64)
-    shares: dict[LanguageTag, float] | None = None
+    shares: Shares | None = None
     budget: int | None = Field(default=None, ge=1)
     normaliser: Normaliser = "nfkc"
     coverage: float = Field(default=0.9998, gt=0, le=1)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from isogloss.core.config import Record
-from isogloss.core.errors import LanguageError, did_you_mean
+from isogloss.core.config import Record, Refused
+from isogloss.core.errors import LanguageError, RecipeError, did_you_mean
 from isogloss.core.languages import language
 
 
 def _tag(spelling: str) -> str:
-    """pydantic collects ValueErrors only, so ours is carried over in its words."""
     try:
         return language(spelling).tag
     except LanguageError as error:
-        raise ValueError(f"{error.wanted}. {error.fix}") from error
+        raise Refused(error) from error
 
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def _each_once(value: Any) -> Any:
+    """Two spellings of one language would be one entry, and the first of them lost in silence."""
+    seen: dict[str, str] = {}
+    for spelling in value if isinstance(value, dict) else ():
+        with contextlib.suppress(Refused):  # an unknown one is refused by name
+            tag = _tag(str(spelling))
+            if tag in seen:
+                raise ValueError(f"{spelling}: the same language as {seen[tag]}; give it once")
+            seen[tag] = str(spelling)
+    return value
 
 
 LanguageTag: TypeAlias = Annotated[str, AfterValidator(_tag)]
@@ -31,7 +43,9 @@ Sources: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Fiel
 
 SplitName: TypeAlias = Literal["train", "dev", "test"]
 
-ByLanguage: TypeAlias = dict[LanguageTag, Sources]
+ByLanguage: TypeAlias = Annotated[dict[LanguageTag, Sources], BeforeValidator(_each_once)]
+
+Shares: TypeAlias = Annotated[dict[LanguageTag, float], BeforeValidator(_each_once)]
 
 
 def one_of(names: Any) -> Any:
@@ -44,7 +58,8 @@ def one_of(names: Any) -> Any:
     def check(name: str) -> str:
         known = names() if callable(names) else names
         if name not in known:
-            raise ValueError(f"one of {', '.join(sorted(known))}; {did_you_mean(name, known)}")
+            choices = f"one of {', '.join(sorted(known))}"
+            raise Refused(RecipeError(f"unknown {name!r}", wanted=choices, fix=did_you_mean(name, known)))
         return name
 
     return AfterValidator(check)

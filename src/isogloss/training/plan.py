@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from isogloss.core.config import Record
-from isogloss.core.errors import LanguageError
+from isogloss.core.config import Record, Refused
+from isogloss.core.errors import LanguageError, RecipeError
 from isogloss.core.languages import language
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
@@ -83,7 +83,8 @@ class TrainingPlan(Record):
         try:
             return language(value).tag
         except LanguageError as error:
-            raise ValueError(f"select: macro, worst, last or a language; {error.fix}") from None
+            wanted = "macro, worst, last or a language"
+            raise Refused(RecipeError(error.got, wanted=wanted, fix=error.fix)) from None
 
     @model_validator(mode="after")
     def _keys_agree(self) -> TrainingPlan:
