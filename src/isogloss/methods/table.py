@@ -16,7 +16,7 @@ from isogloss.methods.pipeline import PipelineRecipe, pipeline, refuse_stage_out
 from isogloss.methods.pretrain import PretrainRecipe, pretrain
 from isogloss.methods.shipped import is_file_name, recipe_text
 from isogloss.report.card import write_card
-from isogloss.report.page import render
+from isogloss.report.page import render, stage_folders
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,6 @@ def run_recipe(recipe: Any, *, out: Path = Path("runs")) -> Path:
             return folder
         METHODS[recipe.method].carry_out(recipe, run)
     render([folder], folder / "report.html")
-    write_card(folder)
+    for part in stage_folders(folder) or [folder]:
+        write_card(part)
     return folder

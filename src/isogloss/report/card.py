@@ -43,8 +43,8 @@ def card(run: RunRecord) -> str:
         f"# {_plain(run_name(run))}",
         _plain(sentence(run)),
         *(f"> **{note.title}** {_plain(note.detail)}" for note in notes(run)),
-        *_scores(score_tables(run)),
-        *_sizes(size_table(run)),
+        *score_sections(score_tables(run)),
+        *size_section(size_table(run)),
         *_mixtures(run),
         *_recipe(run),
     ]
@@ -64,7 +64,8 @@ def _front_matter(run: RunRecord) -> str:
     return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---"
 
 
-def _scores(tables: Sequence[ScoreTable]) -> list[str]:
+def score_sections(tables: Sequence[ScoreTable]) -> list[str]:
+    """Markdown of score tables under one heading; [] for none."""
     return (
         ["## Scores by language", *(part for table in tables for part in _score_table(table))]
         if tables
@@ -100,7 +101,8 @@ def _with_language(value: str, tag: str | None) -> str:
     return f"{value} ({language_name(tag)})" if tag else value
 
 
-def _sizes(table: SizeTable) -> list[str]:
+def size_section(table: SizeTable) -> list[str]:
+    """Markdown of a size table under its heading; [] for an empty one."""
     if not table.rows:
         return []
     reference = [f"of the {table.reference}"] if table.reference else []
