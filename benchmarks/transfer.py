@@ -31,7 +31,7 @@ English-German student is extracted from it: vocabulary trimmed to the two corpo
 distillation on hidden states and attention maps, and the same fine-tuning.
 
 Parsing is scored as CoNLL 2018 does, on gold words, relation subtypes stripped, punctuation counted. The
-intervals in the run's report are bootstraps over sentences; with one seed, they say nothing of training noise.
+intervals in the report are bootstraps over sentences; with one seed, they say nothing of training noise.
 
     python benchmarks/transfer.py
 """
