@@ -13,17 +13,24 @@ from isogloss.core.errors import IsoglossError
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is one message on stderr and exit code 2."""
-    debug = "--debug" in sys.argv
+    """Run the command line; a mistake of the user's is one message on stderr and exit code 2.
+
+    `--debug` may stand anywhere, and shows the traceback instead.
+    """
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        app(prog_name="isogloss")
+        app(args=arguments, prog_name="isogloss")
     except IsoglossError as error:
         if debug:
             raise
         sys.stderr.write(f"error: {error.message()}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; run the same command again to go on from the last checkpoint\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            sys.stderr.write("stopped; run the same command again to go on from the last checkpoint\n")
+        raise

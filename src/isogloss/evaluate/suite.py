@@ -78,7 +78,7 @@ def evaluate(
     predictions: dict[str, list[Prediction]] = {}
     scores: dict[str, Scores] = {}
     for language, items in examples.items():
-        _check_labels(model, items)
+        check_labels(model, items)
         predictions[language] = predict(model, tokenizer, items, **settings)
         scores[language] = score(model.kind, items, predictions[language], language)
     headline = headline_of(model.kind, scores)
@@ -101,8 +101,14 @@ def headline_of(kind: Kind, scores: Mapping[str, Scores]) -> str:
     return next(name for name in HEADLINES[kind] if all(name in metrics for metrics in scores.values()))
 
 
-def _check_labels(model: TaskModel, examples: Sequence[Any]) -> None:
-    """Another spelling of the labels would score 0 in silence. New tags and relations are no such mistake."""
+def check_labels(model: TaskModel, examples: Sequence[Any]) -> None:
+    """Refuse gold labels that a model does not know; new tags and relations are no such mistake.
+
+    Another spelling of the labels would score 0 in silence.
+
+    Raises:
+        DataError: there is one.
+    """
     if model.kind != "label":
         return
     for example in examples:
@@ -110,7 +116,7 @@ def _check_labels(model: TaskModel, examples: Sequence[Any]) -> None:
             raise DataError(
                 f"example {example.id!r} has the label {example.label!r}, which the model does not know",
                 wanted=f"one of: {', '.join(model.labels)}",
-                fix=did_you_mean(example.label, model.labels),
+                fix=f"{did_you_mean(example.label, model.labels)}; or train with examples of it",
             )
 
 

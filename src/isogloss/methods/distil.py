@@ -256,7 +256,7 @@ class DistillationStep:
 
 def _task(recipe: DistilRecipe, phase: TaskTraining, pair: _Pair, run: Run) -> None:
     """Phase 2, and the scores of the student and of the models beside it."""
-    beside = load_beside(phase.beside)
+    beside = load_beside(phase)
     model, outcome = fit(pair.student, pair.tokenizer, phase, run=run, phase="phase2", seed=recipe.seed)
     save_task_model(model, pair.tokenizer, run.model)
     models = beside | {"student": (model, pair.tokenizer)}

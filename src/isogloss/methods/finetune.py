@@ -35,7 +35,7 @@ class FinetuneRecipe(TaskTraining):
 def finetune(recipe: FinetuneRecipe, run: Run) -> None:
     """Learn the task from `train`, choose by `dev`, score on `test`, leave the model in the run folder."""
     tokenizer = load_tokenizer(recipe.model)
-    beside = load_beside(recipe.beside)
+    beside = load_beside(recipe)
     model, outcome = fit(recipe.model, tokenizer, recipe, run=run, phase="finetune", seed=recipe.seed)
     save_task_model(model, tokenizer, run.model)
     note_model(run, recipe.as_name, model, tokenizer)

@@ -10,14 +10,15 @@ from pydantic import Field, model_validator
 from isogloss.core.config import Record
 from isogloss.core.errors import RecipeError, did_you_mean
 from isogloss.core.run import Run, open_run
+from isogloss.methods.check import check
 from isogloss.methods.distil import DistilRecipe, distil
 from isogloss.methods.finetune import FinetuneRecipe, finetune
 from isogloss.methods.pretrain import PretrainRecipe, pretrain
+from isogloss.methods.records import STAGE
 
 StageRecipe: TypeAlias = Annotated[
     PretrainRecipe | FinetuneRecipe | DistilRecipe, Field(discriminator="method")
 ]
-STAGE = "stage:"
 METHODS: dict[str, Any] = {"pretrain": pretrain, "finetune": finetune, "distil": distil}
 
 
@@ -47,11 +48,15 @@ class PipelineRecipe(Record):
 
 
 def pipeline(recipe: PipelineRecipe, run: Run) -> None:
-    """Run each stage in its own run folder; one that is finished costs nothing."""
+    """Run each stage in its own run folder; one that is finished costs nothing.
+
+    A stage's run is known by the recipe as written, `stage:NAME` in it, so that the whole folder can move.
+    """
     for name, stage in recipe.stages.items():
-        resolved = resolve_stage(stage, run.folder)
-        with open_run(run.folder / "stages" / name, resolved) as inner:
+        with open_run(run.folder / "stages" / name, stage) as inner:
             if not inner.finished:
+                resolved = resolve_stage(stage, run.folder)
+                check(resolved)
                 METHODS[stage.method](resolved, inner)
 
 

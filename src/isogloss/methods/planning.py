@@ -7,22 +7,28 @@ weights, gradients and AdamW's two moments at 4 bytes a parameter each, and acti
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from isogloss.compress.layers import layer_map, layered_config
+from isogloss.data.records import Example
+from isogloss.data.tasks import TASKS
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.finetune import FinetuneRecipe
-from isogloss.methods.pipeline import STAGE, PipelineRecipe
+from isogloss.methods.pipeline import PipelineRecipe
 from isogloss.methods.pretrain import PretrainRecipe
+from isogloss.methods.records import STAGE
 from isogloss.methods.sources import examples
-from isogloss.methods.task import TaskTraining
+from isogloss.methods.task import TaskTraining, labels_of
 from isogloss.models.architecture import architecture_config
-from isogloss.models.backbone import Auto, load_config, load_tokenizer
+from isogloss.models.backbone import Auto, empty_model, load_config, load_tokenizer
 from isogloss.models.sizes import sizes
-from isogloss.models.tasks import objective_of
+from isogloss.models.tasks import build_task_model, objective_of
 from isogloss.training.plan import TrainingPlan
 
 _STATES = 4  # weights, gradients and two moments, each 4 bytes a parameter
@@ -76,11 +82,11 @@ def _pretrain(recipe: PretrainRecipe, title: str, known: Mapping[str, Plan]) -> 
     else:
         vocabulary = _new_vocabulary(recipe)
         config = architecture_config(recipe.architecture, vocabulary=vocabulary)
-    objective: Auto = recipe.objective
+    counted = sizes(config, auto=recipe.objective, vocabulary=vocabulary)
     rows = [
-        *_size_rows(config, vocabulary, objective),
+        *_size_rows(counted),
         *_language_model_rows(recipe.training, recipe.length),
-        *_memory_rows(config, vocabulary, objective, recipe.training, recipe.length),
+        *_memory_rows(config, counted["total"], recipe.training, recipe.length),
     ]
     return Plan(title, tuple(rows), config, vocabulary)
 
@@ -93,7 +99,9 @@ def _new_vocabulary(recipe: PretrainRecipe) -> int:
 
 def _finetune(recipe: FinetuneRecipe, title: str, known: Mapping[str, Plan]) -> Plan:
     config, vocabulary = _model(recipe.model, known)
-    rows = [*_size_rows(config, vocabulary, "base"), *_task_rows(recipe, config, vocabulary)]
+    learnt = examples(recipe, "train")
+    counted = task_sizes(recipe, learnt, config, vocabulary)
+    rows = [*_size_rows(counted), *_task_rows(recipe, learnt, config, counted["total"])]
     return Plan(title, tuple(rows), config, vocabulary)
 
 
@@ -115,12 +123,14 @@ def _distil(recipe: DistilRecipe, title: str, known: Mapping[str, Plan]) -> Plan
             Row("phase 1", ""),
             *_language_model_rows(recipe.phase1.training, recipe.phase1.length),
             *_memory_rows(
-                student, vocabulary, objective, recipe.phase1.training, recipe.phase1.length,
+                student, part["total"], recipe.phase1.training, recipe.phase1.length,
                 besides=4 * whole["total"],
             ),
         ]  # fmt: skip
     if recipe.phase2 is not None:
-        rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, student, vocabulary)]
+        learnt = examples(recipe.phase2, "train")
+        counted = task_sizes(recipe.phase2, learnt, student, vocabulary)
+        rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, learnt, student, counted["total"])]
     return Plan(title, tuple(rows), student, vocabulary)
 
 
@@ -140,8 +150,23 @@ def _model(source: str, known: Mapping[str, Plan]) -> tuple[Any, int]:
     return config, int(config.vocab_size)
 
 
-def _size_rows(config: Any, vocabulary: int, auto: Auto) -> Iterator[Row]:
-    counted = sizes(config, auto=auto, vocabulary=vocabulary)
+def task_sizes(
+    task: TaskTraining, learnt: Mapping[str, Sequence[Example]], config: Any, vocabulary: int
+) -> dict[str, int]:
+    """Parameters of a task model on a backbone of this configuration, part by part as in `models.sizes`."""
+    labels = labels_of(task, [example for found in learnt.values() for example in found])
+    config = copy.deepcopy(config)
+    config.vocab_size = vocabulary
+    kind = TASKS[task.task].kind
+    auto: Auto = objective_of(config) if kind in ("text", "gap") else "base"
+    with torch.device("meta"):
+        model = build_task_model(kind, empty_model(config, auto), labels=labels, pooling=task.pooling)
+        counted = sizes(model.model)
+    own = sum(parameter.numel() for parameter in model.head.parameters()) if model.head else 0
+    return counted | {"head": counted["head"] + own, "total": counted["total"] + own}
+
+
+def _size_rows(counted: Mapping[str, int]) -> Iterator[Row]:
     parts = ", ".join(f"{counted[part]:,} {part}" for part in ("embedding", "layers", "head"))
     yield Row("parameters", f"{counted['total']:,}", parts)
     yield Row("model on disk", _size(4 * counted["total"]), "float32")
@@ -156,21 +181,21 @@ def _language_model_rows(training: TrainingPlan, length: int) -> Iterator[Row]:
         yield Row("tokens", f"{training.steps * per_step:,}", f"at most; {per_step:,} a step")
 
 
-def _task_rows(task: TaskTraining, config: Any, vocabulary: int) -> Iterator[Row]:
-    learnt = {tag: len(items) for tag, items in examples(task, "train").items()}
-    batches = math.ceil(sum(learnt.values()) / task.training.batch_size)
-    counts = ", ".join(f"{count:,} {tag}" for tag, count in learnt.items())
-    yield Row("examples", f"{sum(learnt.values()):,}", counts)
+def _task_rows(
+    task: TaskTraining, learnt: Mapping[str, Sequence[Example]], config: Any, parameters: int
+) -> Iterator[Row]:
+    total = sum(map(len, learnt.values()))
+    batches = math.ceil(total / task.training.batch_size)
+    yield Row("examples", f"{total:,}", ", ".join(f"{len(found):,} {tag}" for tag, found in learnt.items()))
     yield Row("steps", f"{task.training.total_steps(batches):,}")
-    yield from _memory_rows(config, vocabulary, "base", task.training, task.max_length or _TYPICAL_LENGTH)
+    yield from _memory_rows(config, parameters, task.training, task.max_length or _TYPICAL_LENGTH)
 
 
 def _memory_rows(
-    config: Any, vocabulary: int, auto: Auto, training: TrainingPlan, length: int, *, besides: int = 0
+    config: Any, parameters: int, training: TrainingPlan, length: int, *, besides: int = 0
 ) -> Iterator[Row]:
     """Memory while training and disk for checkpoints; `besides` is what else is held, in bytes."""
-    total = sizes(config, auto=auto, vocabulary=vocabulary)["total"]
-    states = 4 * _STATES * total
+    states = 4 * _STATES * parameters
     acting = _activations(config, training.batch_size, length)
     yield Row(
         "memory",
@@ -178,7 +203,11 @@ def _memory_rows(
         f"{_size(states + besides)} of weights and optimiser, {_size(acting)} of activations",
     )
     kept = training.keep_checkpoints + (training.select != "last")
-    yield Row("checkpoints on disk", f"at most {_size(12 * total * kept)}", f"{kept} of {_size(12 * total)}")
+    yield Row(
+        "checkpoints on disk",
+        f"at most {_size(12 * parameters * kept)}",
+        f"{kept} of {_size(12 * parameters)}",
+    )
 
 
 def _activations(config: Any, batch: int, length: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -19,9 +19,10 @@ from isogloss.data.tokens import TokenFile
 from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage, Shares, TaskData
 from isogloss.methods.sources import corpora, examples, fingerprints
-from isogloss.methods.task import log_scores, score
+from isogloss.methods.task import forget_scores, log_scores, score
 from isogloss.methods.text import Texts, held_out_loss, tokenised
-from isogloss.models.architecture import Architecture, new_model
+from isogloss.models.anatomy import family_of
+from isogloss.models.architecture import Architecture, FamilyName, new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.tasks import TaskModel, aligned_labels
 from isogloss.training.hooks import Ledger
@@ -29,6 +30,8 @@ from isogloss.training.loop import Outcome, train
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses, Step
 from isogloss.vocab.train import Normaliser, VocabularyKind, train_vocabulary
+
+FAMILY_NAMES: tuple[str, ...] = get_args(FamilyName)
 
 
 class VocabularySpec(Record):
@@ -100,10 +103,22 @@ class PretrainRecipe(Record):
             raise ValueError("tokenizer, vocabulary: a model to go on from brings its own; leave both out")
         if self.architecture is not None and (self.tokenizer is None) == (self.vocabulary is None):
             raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
+        _refuse_other_direction(self.architecture, self.objective)
         longest = self.architecture.max_length if self.architecture else self.length
         if self.length > longest:
             raise ValueError(f"length: {self.length} tokens are more than architecture.max_length, {longest}")
         return self
+
+
+def _refuse_other_direction(architecture: Architecture | None, objective: Objective) -> None:
+    kinds = {"masked": "encoder", "causal": "decoder"}
+    if architecture is not None and family_of(architecture.family).kind != kinds[objective]:
+        fitting = ", ".join(name for name in FAMILY_NAMES if family_of(name).kind == kinds[objective])
+        raise ValueError(
+            f"objective, architecture: {objective} needs a family that reads "
+            f"{'both ways' if objective == 'masked' else 'from left to right'} ({fitting}); "
+            f"{architecture.family} does not"
+        )
 
 
 def pretrain(recipe: PretrainRecipe, run: Run) -> None:
@@ -195,5 +210,6 @@ def _score(recipe: PretrainRecipe, run: Run, model: Any, tokenizer: Any, *, step
     if not recipe.test:
         return
     test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
+    forget_scores(run)
     found = score(TaskModel(model, None, kind="text"), tokenizer, test)
     log_scores(run, found, test, task="lm", model=recipe.as_name, step=step)

@@ -41,6 +41,9 @@ LanguageTag: TypeAlias = Annotated[str, AfterValidator(_tag)]
 Sources: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 """One or more places: files, patterns, folders, `hf://…`, or `miniature/train:2000` (the embedded world)."""
 
+STAGE = "stage:"
+"""In a pipeline, `stage:NAME` stands for the model that the earlier stage NAME left."""
+
 SplitName: TypeAlias = Literal["train", "dev", "test"]
 
 ByLanguage: TypeAlias = Annotated[dict[LanguageTag, Sources], BeforeValidator(_each_once)]

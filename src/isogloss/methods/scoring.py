@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from isogloss.core.errors import ModelError, RecipeError, UserError
+from isogloss.core.errors import RecipeError, UserError
 from isogloss.core.languages import language
-from isogloss.data.tasks import TASKS, task_named
+from isogloss.data.records import Kind
+from isogloss.data.tasks import task_named
 from isogloss.evaluate.suite import Evaluation
 from isogloss.methods.records import TaskData
 from isogloss.methods.sources import examples
-from isogloss.methods.task import score
+from isogloss.methods.task import refuse_other_kind, score
 from isogloss.models.backbone import load_config, load_tokenizer
-from isogloss.models.tasks import HEAD_FACTS, build_task_model, load_task_model
+from isogloss.models.tasks import HEAD_FACTS, TaskModel, build_task_model, load_task_model
 
 
 def evaluate_files(
@@ -38,24 +40,21 @@ def evaluate_files(
             kind than the task.
     """
     kind = task_named(task).kind
+    pairs = [_pair(entry) for entry in data]
+    loaded, tokenizer = _loaded(model, kind)
+    refuse_other_kind(loaded.kind, task, where=str(model))
     files: dict[str, tuple[str, ...]] = {}
-    for tag, file in map(_pair, data):
+    for tag, file in pairs:
         files[tag] = (*files.get(tag, ()), file)
     test = examples(TaskData(task=task, test=files, format=format, limit=limit), "test")
+    return score(loaded, tokenizer, test)
+
+
+def _loaded(model: str | Path, kind: Kind) -> tuple[TaskModel, Any]:
     if kind in ("text", "gap") and not (Path(model) / HEAD_FACTS).exists():
         load_config(model)
-        loaded, tokenizer = build_task_model(kind, model), load_tokenizer(model)
-    else:
-        loaded, tokenizer = load_task_model(model)
-    if loaded.kind != kind:
-        others = [name for name, row in TASKS.items() if row.kind == loaded.kind]
-        raise ModelError(
-            f"a model for {', '.join(others)}, asked to do {task}",
-            wanted=f"a model of kind {kind!r}; this one is of kind {loaded.kind!r}",
-            fix="name the task it was trained on, or fine-tune one for this task",
-            where=str(model),
-        )
-    return score(loaded, tokenizer, test)
+        return build_task_model(kind, model), load_tokenizer(model)
+    return load_task_model(model)
 
 
 def _pair(entry: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 from isogloss.core.errors import DataError, did_you_mean
@@ -49,8 +50,8 @@ def corpora(sources: ByLanguage) -> dict[str, Corpus | MiniatureText]:
 
 
 def _corpus(tag: str, places: tuple[str, ...]) -> Corpus | MiniatureText:
-    if miniature := _miniature(places):
-        return MiniatureText(tag, *miniature)
+    if embedded := miniature(places):
+        return MiniatureText(tag, *embedded)
     return Corpus(tag, places)
 
 
@@ -65,29 +66,28 @@ def examples(data: TaskData, split: SplitName) -> dict[str, list[Example]]:
 
 
 def _examples(data: TaskData, split: SplitName, tag: str, places: tuple[str, ...]) -> list[Example]:
-    if miniature := _miniature(places):
+    if embedded := miniature(places):
         from isogloss.data.miniature import task_examples
 
-        told, count = miniature
+        told, count = embedded
         return task_examples(data.task, tag, told, min(count, data.limit or count))
-    found = [
-        example
-        for place in places
-        for example in read(
-            data.task,
-            place,
-            language=tag,
-            format=data.format,
-            limit=data.limit,
-            **data.options.get(split, {}),
-        )
-    ]
+    options = data.options.get(split, {})
+    if data.task == "lm":  # running text: patterns and folders too
+        found: list[Example] = [*islice(Corpus(tag, places, **options).examples(), data.limit)]
+    else:
+        found = [
+            example
+            for place in places
+            for example in read(
+                data.task, place, language=tag, format=data.format, limit=data.limit, **options
+            )
+        ]
     if not found:
         raise DataError("no examples", wanted=f"at least one example of {data.task}", where=", ".join(places))
     return found
 
 
-def _miniature(places: tuple[str, ...]) -> tuple[SplitName, int] | None:
+def miniature(places: tuple[str, ...]) -> tuple[SplitName, int] | None:
     """Split and count of an embedded source, or None for files."""
     matches = [_MINIATURE.fullmatch(place) for place in places]
     if not any(matches):

@@ -9,7 +9,8 @@ from typing import Any
 
 from isogloss.core.config import Document, Record, override, parse_document, read_document, validate
 from isogloss.core.errors import RecipeError, did_you_mean
-from isogloss.core.run import Run, find_run, open_run
+from isogloss.core.run import Run, find_run, open_run, read_status
+from isogloss.methods.check import check
 from isogloss.methods.distil import DistilRecipe, distil
 from isogloss.methods.finetune import FinetuneRecipe, finetune
 from isogloss.methods.pipeline import PipelineRecipe, pipeline, refuse_stage_outside
@@ -78,13 +79,19 @@ def run_recipe(recipe: Any, *, out: Path = Path("runs")) -> Path:
     """Carry a recipe out and write its report; the run folder.
 
     The folder is found again by the recipe: finished, it costs nothing; stopped, it goes on.
+
+    Raises:
+        IsoglossError: whatever is wrong with the recipe's files and models; what can be known beforehand is
+            said before anything runs.
     """
     folder = find_run(out, recipe, name=recipe.name or recipe.method)
-    with open_run(folder, recipe) as run:
-        if run.finished:
-            return folder
-        METHODS[recipe.method].carry_out(recipe, run)
-    render([folder], folder / "report.html")
+    page = folder / "report.html"
+    if read_status(folder).get("state") != "finished":
+        check(recipe)
+        with open_run(folder, recipe) as run:
+            METHODS[recipe.method].carry_out(recipe, run)
+    elif page.exists():
+        return folder
     for part in stage_folders(folder) or [folder]:
         write_card(part)
-    return folder
+    return render([folder], page).parent  # last: where it is, all is

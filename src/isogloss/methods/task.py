@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from isogloss.core.errors import ModelError
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive, generator
 from isogloss.data.buckets import BucketedBatches
@@ -15,13 +16,13 @@ from isogloss.data.encode import encode
 from isogloss.data.features import Features, collate
 from isogloss.data.labels import inventory
 from isogloss.data.pieces import padding_id
-from isogloss.data.records import Example
+from isogloss.data.records import Example, Kind
 from isogloss.data.tasks import TASKS
 from isogloss.evaluate.intervals import bootstrap
 from isogloss.evaluate.items import items
 from isogloss.evaluate.samples import sample_lines
-from isogloss.evaluate.suite import LOWER_IS_BETTER, Evaluation, evaluate
-from isogloss.methods.records import TaskData
+from isogloss.evaluate.suite import LOWER_IS_BETTER, Evaluation, check_labels, evaluate
+from isogloss.methods.records import ByLanguage, TaskData
 from isogloss.methods.sources import examples
 from isogloss.models.tasks import TaskModel, build_task_model, load_task_model, longest_input
 from isogloss.training.loop import Outcome, train
@@ -45,6 +46,7 @@ class TaskTraining(TaskData):
             model allows, 512 at most.
     """
 
+    train: ByLanguage = Field(min_length=1)
     training: TrainingPlan = TrainingPlan(epochs=3)
     beside: dict[str, str] = Field(default_factory=dict)
     pooling: Literal["first", "mean"] = "mean"
@@ -59,12 +61,17 @@ def fit(
     Args:
         backbone: folder, Hub id or transformers model; what the head is put on.
         phase: names this training in the run's log and checkpoints.
+
+    Raises:
+        DataError: a file of any split is malformed, or a test holds a label that training does not.
     """
     kind = TASKS[task.task].kind
     learnt = [example for items in examples(task, "train").values() for example in items]
-    model = build_task_model(kind, backbone, labels=inventory(learnt), pooling=task.pooling, seed=seed)
+    model = build_task_model(kind, backbone, labels=labels_of(task, learnt), pooling=task.pooling, seed=seed)
     batches = task_batches(model, tokenizer, learnt, task, seed=derive(seed, phase))
     held_out = examples(task, "dev")
+    for judged in (*held_out.values(), *examples(task, "test").values()):
+        check_labels(model, judged)  # now, and not after the training
     metric = TASKS[task.task].metrics[0]
     outcome = train(
         model,
@@ -79,6 +86,11 @@ def fit(
         higher_is_better=metric not in LOWER_IS_BETTER,
     )
     return model, outcome
+
+
+def labels_of(task: TaskData, learnt: Sequence[Example]) -> tuple[str, ...]:
+    """Labels, tags or relations by number: those fixed for the task, else those of its training examples."""
+    return tuple(TASKS[task.task].labels or inventory(learnt))
 
 
 def task_batches(
@@ -153,6 +165,7 @@ def score_all(
         source: the language learnt from.
     """
     test = examples(task, "test")
+    forget_scores(run)
     if not test:
         return
     for name, (model, tokenizer) in models.items():
@@ -160,9 +173,39 @@ def score_all(
         log_scores(run, found, test, task=task.task, model=name, step=step)
 
 
-def load_beside(folders: Mapping[str, str]) -> dict[str, tuple[TaskModel, Any]]:
-    """The models to score beside a run's own, and their tokenizers, by name."""
-    return {name: load_task_model(folder) for name, folder in folders.items()}
+def load_beside(task: TaskTraining) -> dict[str, tuple[TaskModel, Any]]:
+    """The models to score beside a run's own, and their tokenizers, by name.
+
+    Raises:
+        ModelError: one is of another kind than the task.
+    """
+    found = {name: load_task_model(folder) for name, folder in task.beside.items()}
+    for name, (model, _) in found.items():
+        refuse_other_kind(model.kind, task.task, where=task.beside[name])
+    return found
+
+
+def refuse_other_kind(kind: Kind, task: str, *, where: str) -> None:
+    """A model saved for one kind of task cannot do another.
+
+    Raises:
+        ModelError: `kind`, the model's, is not the task's.
+    """
+    if kind == TASKS[task].kind:
+        return
+    others = [name for name, row in TASKS.items() if row.kind == kind]
+    raise ModelError(
+        f"a model for {' or '.join(others)}, asked to do {task}",
+        wanted=f"a model of kind {TASKS[task].kind!r}; this one is of kind {kind!r}",
+        fix="name the task it was trained on, or fine-tune one for this task",
+        where=where,
+    )
+
+
+def forget_scores(run: Run) -> None:
+    """Clear what a killed process had scored: scoring begins anew."""
+    run.rewind("evaluate", -1)
+    run.forget_samples()
 
 
 def log_scores(

@@ -67,6 +67,17 @@ def load_task_model(folder: str | Path) -> tuple[TaskModel, Any]:
     return task.eval(), load_tokenizer(folder)
 
 
+def task_kind(folder: str | Path) -> Kind:
+    """The kind of task a saved model is for; its weights are not read.
+
+    Raises:
+        ModelError: no such folder, or one that was not written by `save_task_model`.
+        CheckpointError: a file is missing or damaged.
+    """
+    kind: Kind = _head_facts(Path(folder))["kind"]
+    return kind
+
+
 def _head_facts(folder: Path) -> dict[str, Any]:
     if not (folder / HEAD_FACTS).is_file():
         raise ModelError(

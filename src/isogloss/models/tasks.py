@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from isogloss.models.task_build import build_task_model
-from isogloss.models.task_folder import HEAD_FACTS, HEAD_WEIGHTS, load_task_model, save_task_model
+from isogloss.models.task_folder import (
+    HEAD_FACTS,
+    HEAD_WEIGHTS,
+    load_task_model,
+    save_task_model,
+    task_kind,
+)
 from isogloss.models.task_model import (
     Pooling,
     TaskModel,
@@ -27,4 +33,5 @@ __all__ = [
     "objective_of",
     "only_answers",
     "save_task_model",
+    "task_kind",
 ]

@@ -116,6 +116,7 @@ def model_name(value: object) -> str | None:
         return next(filter(None, (model_name(value.get(key)) for key in ("name", "path", "model"))), None)
     if not isinstance(value, str) or not value:
         return None
+    value = value.removeprefix("stage:")  # an earlier stage of the same pipeline
     is_folder = value.startswith((".", "/", "~")) or value.count("/") > 1
     folder = Path(value)
     telling = folder.parent if folder.name == "model" else folder  # every run calls its result `model`

@@ -122,7 +122,7 @@ def _trimmer(kind: str) -> Callable[[dict[str, Any], Flags, Flags], None]:
         raise ModelError(
             f"a {kind} vocabulary, which cannot be trimmed yet",
             wanted=f"one of: {', '.join(_TRIMMERS)}",
-            fix="keep the whole vocabulary, or choose a model with a vocabulary of these types",
+            fix="keep the whole vocabulary (trim: false), or choose a model with a vocabulary of these types",
         )
     return _TRIMMERS[kind]
 
@@ -184,5 +184,5 @@ def _renumber_processor(processor: dict[str, Any] | None, new_id: Callable[[int]
         raise ModelError(
             f"a post-processor of type {kind}, whose token ids cannot be renumbered",
             wanted="TemplateProcessing, RobertaProcessing, BertProcessing, ByteLevel or a Sequence of them",
-            fix="keep the whole vocabulary of this model",
+            fix="keep the whole vocabulary of this model (trim: false)",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -131,8 +132,12 @@ def read(
         options["labels"] = Path(options["labels"])
     try:
         found = reader(path, language=language, **{**(row.options or {}), **options})
-    except TypeError as error:  # the reader's signature names what it takes
-        raise DataError(f"unknown option for {task}: {error}", fix="see the reader's docstring") from error
+    except TypeError as error:
+        known = [name for name in signature(reader).parameters if name not in ("path", "language")]
+        strange = ", ".join(name for name in options if name not in known)
+        raise DataError(
+            f"unknown option for {task}: {strange}", wanted=f"of {', '.join(known) or 'none'}"
+        ) from error
     examples = list(_with_unique_ids(islice(found, limit)))
     if not examples and limit != 0:
         raise DataError(f"no {task} examples in this file: it is empty", where=str(path))

@@ -1,0 +1,121 @@
+"""What a recipe names, looked for before anything costly runs: files, folders of models, lengths.
+
+A run of days shall not end at a test file whose name was misspelt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from isogloss.core.config import Record
+from isogloss.core.errors import DataError, ModelError, RecipeError
+from isogloss.data.corpora import Corpus
+from isogloss.data.lines import check_file
+from isogloss.methods.distil import DistilRecipe
+from isogloss.methods.pretrain import PretrainRecipe
+from isogloss.methods.records import STAGE, ByLanguage, TaskData
+from isogloss.methods.sources import miniature
+from isogloss.methods.task import TaskTraining, refuse_other_kind
+from isogloss.models.backbone import load_config
+from isogloss.models.tasks import longest_input, task_kind
+from isogloss.training.plan import SELECTIONS, TrainingPlan
+
+
+def check(recipe: Any) -> None:
+    """Refuse a recipe that names what is not there; what an earlier stage shall leave is not looked for.
+
+    Raises:
+        DataError: a file is missing.
+        ModelError: a model is missing, or of another kind than the task.
+        RecipeError: sequences longer than the model takes, or a checkpoint chosen by a language without dev.
+    """
+    stages: dict[str, Record] = getattr(recipe, "stages", {})
+    for path, one in {f"stages.{name}.": stage for name, stage in stages.items()}.items() or [("", recipe)]:
+        _check_one(one, path)
+
+
+def _check_one(recipe: Record, path: str) -> None:
+    for where, part in _records(recipe, path):
+        for split in ("corpora", "train", "dev", "test"):
+            if sources := getattr(part, split, None):
+                _check_sources(sources, f"{where}{split}", of_task=_has_files(part))
+        if isinstance(part, TaskTraining):
+            _check_beside(part, where)
+            _check_selection(part.training, part.dev, where)
+    for key in ("model", "teacher"):
+        _check_model(recipe, key, path)
+    if isinstance(recipe, PretrainRecipe):
+        _check_selection(recipe.training, recipe.dev, path)
+    if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:
+        _check_selection(recipe.phase1.training, recipe.dev, f"{path}phase1.")
+
+
+def _records(record: Record, path: str) -> Iterator[tuple[str, Record]]:
+    """A record and those in its fields, each with the beginning of its keys."""
+    yield path, record
+    for name in type(record).model_fields:
+        if isinstance(inner := getattr(record, name), Record):
+            yield from _records(inner, f"{path}{name}.")
+
+
+def _has_files(part: Record) -> bool:
+    """Whether its sources are files of a task rather than running text, which may be folders and more."""
+    return isinstance(part, TaskData) and part.task != "lm"
+
+
+def _check_sources(sources: ByLanguage, key: str, *, of_task: bool) -> None:
+    for tag, places in sources.items():
+        try:
+            if miniature(places):
+                continue
+            if not of_task:
+                Corpus(tag, places)
+            for place in places if of_task else ():
+                check_file(Path(place).expanduser())
+        except DataError as error:
+            where = f"{error.where}  ({key}.{tag})" if error.where else f"{key}.{tag}"
+            raise DataError(error.got, wanted=error.wanted, fix=error.fix, where=where) from error
+
+
+def _check_model(recipe: Record, key: str, path: str) -> None:
+    source = getattr(recipe, key, None)
+    if source is None or source.startswith(STAGE):
+        return
+    config = load_config(source)
+    if isinstance(recipe, PretrainRecipe):
+        _check_length(recipe.length, longest_input(config), f"{path}length")
+    if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:
+        _check_length(recipe.phase1.length, longest_input(config), f"{path}phase1.length")
+
+
+def _check_length(length: int, longest: int | None, key: str) -> None:
+    if longest is not None and length > longest:
+        raise RecipeError(
+            f"{key}: {length} tokens, but the model reads {longest} at most",
+            wanted=f"a number up to {longest}",
+            fix=f"--set {key}={longest}",
+        )
+
+
+def _check_beside(task: TaskTraining, path: str) -> None:
+    for name, folder in task.beside.items():
+        if folder.startswith(STAGE):
+            continue
+        try:
+            kind = task_kind(folder)
+        except ModelError as error:
+            where = f"{error.where}  ({path}beside.{name})"
+            raise ModelError(error.got, wanted=error.wanted, fix=error.fix, where=where) from error
+        refuse_other_kind(kind, task.task, where=folder)
+
+
+def _check_selection(training: TrainingPlan, dev: ByLanguage, path: str) -> None:
+    if training.select not in SELECTIONS and training.select not in dev:
+        known = ", ".join(dev) or "nothing"
+        raise RecipeError(
+            f"{path}training.select: {training.select}, of which there is no dev set",
+            wanted="macro, worst, last or a language that `dev` has",
+            fix=f"add it to `dev`, which has {known}",
+        )
