@@ -12,7 +12,7 @@ from isogloss.core.errors import DataError, RecipeError
 from isogloss.data.batches import LanguageModelBatches, WholeFileBatches, layout_for
 from isogloss.data.buckets import BucketedBatches
 from isogloss.data.masking import Masking
-from isogloss.data.mixture import Ledger, Mixture
+from isogloss.data.mixture import Mixture
 from isogloss.data.tokens import token_file
 from tiny_models import SENTENCES, tiny_tokenizer
 
@@ -108,22 +108,15 @@ def test_each_epoch_of_a_language_has_every_sequence_once(files, monolingual):
             assert sorted(stream[language][epoch * size : (epoch + 1) * size]) == list(range(size))
 
 
-def test_the_ledger_fed_from_batches_counts_each_epoch_as_the_files_tokens(files):
-    alone = LanguageModelBatches(files, Mixture({"sw-Latn": 1.0}, seed=0), TOKENIZER, length=16, batch_size=1)
-    ledger = Ledger({"sw-Latn": 1.0}, sizes={"sw-Latn": files["sw-Latn"].count})
-    for index in range(3 * len(alone)):
-        ledger.record(alone.tokens_per_language(index))
-    assert ledger.epochs() == {"sw-Latn": 3.0}
-
-
-def test_tokens_per_language_is_what_the_rows_hold_beside_their_frame(files):
-    batches = made(files)
-    for index in range(8):
-        batch = batches[index]
-        counted: Counter[str] = Counter()
-        for attended, language in zip(batch["attention_mask"], batch["language"], strict=True):
-            counted[batches.languages[int(language)]] += int(attended.sum()) - 2
-        assert batches.tokens_per_language(index) == dict(counted)
+@pytest.mark.parametrize("objective", ["masked", "causal"])
+@pytest.mark.parametrize("length", [4, 11, 400])
+def test_a_pass_over_a_file_has_the_tokens_that_are_announced(files, objective, length):
+    shape = {"length": length, "batch_size": 2, "objective": objective}
+    announced = LanguageModelBatches(files, Mixture(dict.fromkeys(files, 1.0), seed=0), TOKENIZER, **shape)
+    for language, file in files.items():
+        whole = WholeFileBatches(file, TOKENIZER, seed=0, **shape)
+        counted = sum(int(whole[index]["attention_mask"].sum()) for index in range(len(whole)))
+        assert announced.tokens_in_a_pass()[language] == counted
 
 
 def test_a_whole_file_of_masked_text_read_back_is_the_stream(files):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from pydantic import ValidationError
 
 from isogloss.core.errors import RecipeError
 from isogloss.data.mixture import (
-    Ledger,
     Mixture,
     MixtureSpec,
     fixed_shares,
@@ -52,26 +50,18 @@ def test_draws_over_block_borders_and_out_of_order_agree_with_one_pass():
         drawn, placed = jumping.draws(start, stop)
         assert np.array_equal(drawn, one_pass[0][start:stop])
         assert np.array_equal(placed, one_pass[1][start:stop])
-    assert jumping.position(149_999) == one_pass[1][-1]
-
-
-def test_counts_are_the_draws_counted():
-    mixture = Mixture(SHARES, seed=5)
-    drawn = mixture.languages(0, 40_000)
-    for draws in (0, 1, 16_384, 16_385, 40_000):
-        assert mixture.counts(draws).tolist() == np.bincount(drawn[:draws], minlength=3).tolist()
 
 
 def test_another_seed_draws_otherwise_and_a_copied_mixture_the_same():
     mixture = Mixture(SHARES, seed=1)
     assert (mixture.languages(0, 200) != Mixture(SHARES, seed=2).languages(0, 200)).any()
     twin = copy.deepcopy(mixture)
-    assert np.array_equal(twin.positions(100, 200), mixture.positions(100, 200))
+    assert np.array_equal(twin.draws(100, 200), mixture.draws(100, 200))
 
 
 def test_realised_shares_come_close_to_requested_ones():
-    counts = Mixture(SHARES, seed=0).counts(200_000)
-    assert counts / 200_000 == pytest.approx(list(SHARES.values()), abs=0.005)
+    drawn = Mixture(SHARES, seed=0).languages(0, 200_000)
+    assert np.bincount(drawn) / 200_000 == pytest.approx(list(SHARES.values()), abs=0.005)
 
 
 def test_a_language_with_share_nought_is_never_drawn():
@@ -161,20 +151,6 @@ def test_the_order_of_four_items_takes_all_24_forms_about_equally_often():
     assert len(counts) == 24
     assert 800 < counts.min()
     assert counts.max() < 1200
-
-
-def test_the_ledger_counts_shares_and_epochs_and_its_state_is_exact_json():
-    ledger = Ledger({"en-Latn": 3, "sw-Latn": 1}, sizes={"en-Latn": 2**60, "sw-Latn": 50})
-    assert ledger.realised() == {"en-Latn": 0.0, "sw-Latn": 0.0}
-    ledger.record({"en-Latn": 300, "sw-Latn": 75})
-    ledger.record({"sw-Latn": 25})
-    assert ledger.requested == {"en-Latn": 0.75, "sw-Latn": 0.25}
-    assert ledger.realised() == {"en-Latn": 0.75, "sw-Latn": 0.25}
-    assert ledger.epochs()["sw-Latn"] == 2.0
-    ledger.record({"en-Latn": 2**60 + 1})
-    again = Ledger.restored(json.loads(json.dumps(ledger.state())))
-    assert again.state() == ledger.state()
-    assert "sw-Latn: asked 25.0%" in again.describe()
 
 
 @pytest.mark.parametrize(

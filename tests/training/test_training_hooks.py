@@ -20,7 +20,7 @@ def test_tokens_are_counted_per_language_without_padding(each_token):
 
 def test_a_ledger_logs_what_was_asked_for_and_what_came(tmp_path):
     requested = {"en-Latn": 0.5, "de-Latn": 0.25, "sw-Latn": 0.25}
-    ledger = Ledger(LANGUAGES, requested=requested, every=4)
+    ledger = Ledger(LANGUAGES, requested=requested, sizes=dict.fromkeys(LANGUAGES, 10), every=4)
     batches = TinyBatches()
     with tiny_run(tmp_path) as run:
         outcome = train(
@@ -34,6 +34,8 @@ def test_a_ledger_logs_what_was_asked_for_and_what_came(tmp_path):
         line["language"]: line["value"] for line in lines if line["metric"] == "share" and line["step"] == 6
     }
     assert shares == {name: count / sum(expected) for name, count in ledger.tokens().items()}
+    epochs = {line["language"]: line["value"] for line in lines if line["metric"] == "epochs"}
+    assert epochs == {name: count / 10 for name, count in ledger.tokens().items()}
     asked = [line for line in lines if line["metric"] == "requested_share"]
     assert {line["step"] for line in asked} == {4, 6}
     assert {line["language"]: line["value"] for line in asked} == requested

@@ -72,15 +72,6 @@ def _checked(teacher_layers: int, layers: tuple[int, ...]) -> tuple[int, ...]:
     )
 
 
-def state_pairs(layers: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """(student, teacher) numbers of hidden states that belong together, as `models.outputs` counts them.
-
-    The embedding output (0, 0) first, then the output of each kept layer: for BiStil's regular map this is
-    H^S_i against H^T_{ik}.
-    """
-    return ((0, 0), *((i + 1, layer + 1) for i, layer in enumerate(layers)))
-
-
 def layered_config(
     config: Any,
     layers: Sequence[int],

@@ -61,10 +61,6 @@ class CheckpointError(UserError):
     """A checkpoint or run folder that is damaged or belongs to another recipe."""
 
 
-class MissingExtra(UserError):
-    """An optional package is needed; the message holds its install line."""
-
-
 class StorageError(IsoglossError):
     """The disk refused (full, read-only, quota). Nothing already saved was touched. Exit code 1."""
 

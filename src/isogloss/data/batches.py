@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,18 +30,6 @@ Objective: TypeAlias = Literal["masked", "causal"]
 Ids: TypeAlias = npt.NDArray[np.int64]
 
 
-class Batches(Protocol):
-    """What everything trains on."""
-
-    def __len__(self) -> int:
-        """Micro-batches in one pass."""
-        ...
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Micro-batch `index`, any number from 0 on; a pure function of (seed, index)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Layout:
     """How sequences are cut from a stream of tokens.
@@ -50,8 +38,7 @@ class Layout:
         length: tokens of a row, special ones included.
         prefix: ids before the content; empty for causal models.
         suffix: ids after it.
-        stride: tokens of the stream by which a sequence moves on from the one before; each counts as one
-            token of work.
+        stride: tokens of the stream by which a sequence moves on from the one before.
         first: where in the stream sequence 0 begins.
         padding: id that fills the last sequence.
     """
@@ -72,9 +59,9 @@ class Layout:
         """How many sequences one pass over a file takes."""
         return -(-file.count // self.stride)
 
-    def tokens(self, file: TokenFile, sequences: Ids) -> int:
-        """Tokens of work in some sequences of a file; over a whole pass, `file.count`."""
-        return int(np.minimum(self.stride, file.count - sequences * self.stride).sum())
+    def tokens(self, file: TokenFile) -> int:
+        """Tokens of all rows of one pass over a file: its own, and what each row has beside its stride."""
+        return file.count + self.sequences(file) * (self.length - self.stride)
 
     def cut(self, file: TokenFile, sequence: int) -> list[int]:
         """The ids of one sequence, without padding."""
@@ -175,15 +162,10 @@ class LanguageModelBatches:
         draws = index * self._batch_size + np.arange(self._batch_size)
         return _tensors(rows, languages, draws, layout=self.layout, masker=self._masker)
 
-    def tokens_per_language(self, index: int) -> dict[str, int]:
-        """Tokens of work in batch `index`, for the ledger: special tokens and padding not counted."""
-        languages, sequences = self._plan(index)
-        return {
-            self.languages[language]: self.layout.tokens(
-                self._files[language], sequences[languages == language]
-            )
-            for language in np.unique(languages).tolist()
-        }
+    def tokens_in_a_pass(self) -> dict[str, int]:
+        """What `attention_mask` counts in one pass over each language's file, by language."""
+        files = zip(self.languages, self._files, strict=True)
+        return {language: self.layout.tokens(file) for language, file in files}
 
     def _plan(self, index: int) -> tuple[Ids, Ids]:
         """Language and sequence number of each row of a batch; both (batch_size,)."""

@@ -1,4 +1,4 @@
-"""How much of each language: shares, the draw that follows them, and the ledger that checks it.
+"""How much of each language: shares, and the draw that follows them.
 
 The language of draw *i* depends on (seed, *i*) alone, so any number of workers agree on it and a resumed run
 needs no saved state. A draw is one sequence, or one batch where batches are monolingual.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +98,7 @@ def _checked(tokens: Sizes) -> Sizes:
 class Mixture:
     """An endless stream of draws, each of one language, at fixed shares.
 
-    `languages` and `positions` answer for any stretch of the stream in any order. Positions come from counts
+    `languages` and `draws` answer for any stretch of the stream in any order. Positions come from counts
     at block borders, worked out once as far as anyone has asked: a first look at draw 10^9 costs about half
     a minute, the next one a block of 16,384 draws.
     """
@@ -125,16 +125,11 @@ class Mixture:
         drawn = uniforms(self.seed, _STREAM, np.arange(start, stop, dtype=np.uint64))
         return np.searchsorted(self._upper, drawn, side="right").astype(np.int64)
 
-    def positions(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """For each of draws start, …, stop - 1: how many earlier draws had its language; (stop - start,)."""
-        return self.draws(start, stop)[1]
-
-    def position(self, draw: int) -> int:
-        """How many draws before this one had its language."""
-        return int(self.positions(draw, draw + 1)[0])
-
     def draws(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """`languages` and `positions` of a stretch, together; both (stop - start,)."""
+        """`languages` of a stretch, and for each draw how many earlier ones had its language.
+
+        Both (stop - start,).
+        """
         if stop <= start:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         pieces = []
@@ -144,12 +139,6 @@ class Mixture:
             pieces.append([column[inside] for column in self._block(block)])
         languages, positions = zip(*pieces, strict=True)
         return np.concatenate(languages), np.concatenate(positions)
-
-    def counts(self, draws: int) -> npt.NDArray[np.int64]:
-        """How many of the first `draws` draws fell on each language; (languages,)."""
-        block, rest = divmod(draws, _BLOCK)
-        inside = np.bincount(self._block(block)[0][:rest], minlength=len(self.names))
-        return self._counts[block] + inside
 
     def _block(self, block: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         if block not in self._blocks:
@@ -188,56 +177,6 @@ def _ranks(languages: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     ranks = np.empty_like(order)
     ranks[order] = np.arange(len(ordered)) - np.searchsorted(ordered, ordered, side="left")
     return ranks
-
-
-class Ledger:
-    """Tokens seen per language, against what was asked for. Exact: integers, and JSON in and out."""
-
-    def __init__(self, shares: Shares, *, sizes: Sizes) -> None:
-        """Open an empty ledger.
-
-        Args:
-            shares: requested shares per language, scaled to sum to 1.
-            sizes: tokens one pass over a language holds.
-        """
-        self.requested = fixed_shares(shares)
-        self.sizes = {language: int(sizes[language]) for language in self.requested}
-        self.tokens = dict.fromkeys(self.requested, 0)
-
-    def record(self, tokens: Mapping[str, int]) -> None:
-        """Add what a batch held, as `LanguageModelBatches.tokens_per_language` gives it."""
-        for language, count in tokens.items():
-            self.tokens[language] += int(count)
-
-    def realised(self) -> dict[str, float]:
-        """Shares of the tokens seen so far; all 0 before the first."""
-        total = sum(self.tokens.values())
-        return {language: count / total if total else 0.0 for language, count in self.tokens.items()}
-
-    def epochs(self) -> dict[str, float]:
-        """Passes over each language so far: tokens seen over tokens there are."""
-        return {language: count / max(self.sizes[language], 1) for language, count in self.tokens.items()}
-
-    def describe(self) -> str:
-        """Requested against realised shares and epochs, one language a line, for a log."""
-        realised, epochs = self.realised(), self.epochs()
-        return "\n".join(
-            f"{language}: asked {share:.1%}, got {realised[language]:.1%}, "
-            f"{self.tokens[language]:,} tokens, {epochs[language]:.2f} epochs"
-            for language, share in self.requested.items()
-        )
-
-    def state(self) -> dict[str, Any]:
-        """What `restored` needs, as JSON values."""
-        return {"requested": dict(self.requested), "sizes": dict(self.sizes), "tokens": dict(self.tokens)}
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Ledger:
-        """The ledger whose `state` this is."""
-        ledger = cls(state["requested"], sizes=state["sizes"])
-        ledger.requested = dict(state["requested"])
-        ledger.tokens = {language: int(count) for language, count in state["tokens"].items()}
-        return ledger
 
 
 class MixtureSpec(Record):

@@ -223,9 +223,10 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: _Pair, ru
         "objective": objective_of(pair.student.config),
     }
     step = DistillationStep(weights)
+    batches = LanguageModelBatches(files, mixture, pair.tokenizer, monolingual=True, **settings)
     train(
         Distillation(pair.student, pair.teacher, layers=pair.layers, losses=tuple(weights)),
-        LanguageModelBatches(files, mixture, pair.tokenizer, monolingual=True, **settings),
+        batches,
         step,
         plan=phase.training,
         run=run,
@@ -234,7 +235,7 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: _Pair, ru
         evaluate=held_out_loss(dev, pair.tokenizer, step=step, seed=recipe.seed, **settings) if dev else None,
         metric="loss",
         higher_is_better=False,
-        hooks=[Ledger(tags, requested=shares)],
+        hooks=[Ledger(batches.languages, requested=shares, sizes=batches.tokens_in_a_pass())],
     )
 
 

@@ -13,7 +13,7 @@ from isogloss.vocab.fingerprint import fingerprint
 
 def note_model(run: Run, name: str, model: nn.Module, tokenizer: Any) -> None:
     """Write a model's size to sizes.json, and its tokenizer's fingerprint to environment.json."""
-    parameters = {parameter.data_ptr(): parameter for parameter in model.parameters()}.values()
+    parameters = list(model.parameters())
     parts = anatomy(model)
     run.size(
         name,

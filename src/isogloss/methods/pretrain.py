@@ -191,9 +191,10 @@ def _train(
     dev = tokenised(corpora(recipe.dev), tokenizer, run)
     step = language_model_step(recipe.objective)
     measure = held_out_loss(dev, tokenizer, step=step, seed=recipe.seed, **settings)
+    batches = LanguageModelBatches(files, mixture, tokenizer, **settings)
     return train(
         TaskModel(model, None, kind="text"),
-        LanguageModelBatches(files, mixture, tokenizer, **settings),
+        batches,
         step,
         plan=recipe.training,
         run=run,
@@ -202,7 +203,7 @@ def _train(
         evaluate=measure if dev else None,
         metric="loss",
         higher_is_better=False,
-        hooks=[Ledger(mixture.names, requested=mixture.shares)],
+        hooks=[Ledger(batches.languages, requested=mixture.shares, sizes=batches.tokens_in_a_pass())],
     )
 
 

@@ -6,7 +6,6 @@ trimming the vocabulary, reading one layer's output) asks here instead of guessi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
@@ -375,10 +374,6 @@ class Anatomy:
         wanted = {id(tensor) for tensor in rows if tensor is not None}
         named = self.model.named_parameters(remove_duplicate=False)
         return frozenset(name for name, tensor in named if id(tensor) in wanted)
-
-    def parameters_of(self, part: PartName) -> Iterator[nn.Parameter]:
-        """Every parameter of a part, each once; a tied output layer counts as `embedding`."""
-        return (tensor for name, tensor in self.model.named_parameters() if self.place(name).part == part)
 
 
 def _table(**paths: tuple[str, ...]) -> dict[str, PartName]:

@@ -75,7 +75,7 @@ class Ledger(Hook):
     """Counts the tokens each language really got, and logs its share beside the one asked for.
 
     Reads "language" of each batch (numbers into `languages`, one per sequence or one per token) and
-    "attention_mask". Logs "tokens", "share" and "requested_share" per language.
+    "attention_mask". Logs "tokens", "share", "requested_share" and "epochs" per language.
     """
 
     name = "ledger"
@@ -85,14 +85,17 @@ class Ledger(Hook):
         languages: Sequence[str],
         *,
         requested: Mapping[str, float] | None = None,
+        sizes: Mapping[str, int] | None = None,
         every: int = 100,
     ) -> None:
         """Args:
         languages: internal tags, in the order of the numbers in a batch.
         requested: the share of each language that the mixture aims at; None to log none.
+        sizes: tokens that one pass over each language has in batches; None to log no epochs.
         every: steps between lines; there is one at the end besides.
         """
-        self.languages, self.requested, self.every = tuple(languages), requested, every
+        self.languages, self.requested, self.sizes = tuple(languages), requested, sizes
+        self.every = every
         self._counts = torch.zeros(len(self.languages), dtype=torch.int64)
         self._logged_at = -1
 
@@ -127,6 +130,8 @@ class Ledger(Hook):
             moment.log("share", count / total, language=name)
             if self.requested is not None:
                 moment.log("requested_share", self.requested.get(name, 0.0), language=name)
+            if self.sizes is not None:
+                moment.log("epochs", count / max(1, self.sizes[name]), language=name)
 
 
 def tokens_per_language(batch: Batch, languages: int) -> Integer[Tensor, " languages"]:
