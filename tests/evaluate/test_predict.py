@@ -9,14 +9,14 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
-from isogloss.core.errors import DataError, ModelError
+from isogloss.core.errors import DataError
 from isogloss.data.encode import encode
 from isogloss.data.features import collate
 from isogloss.data.labels import inventory
 from isogloss.data.pieces import padding_id
 from isogloss.data.records import LabelExample, SpanExample, TagsExample, TextExample, TreeExample
 from isogloss.evaluate.disparity import disparity
-from isogloss.evaluate.predict import TextPrediction, batches, predict, whole_characters
+from isogloss.evaluate.predict import TextPrediction, batches, predict, row_length, whole_characters
 from isogloss.evaluate.suite import evaluate, score
 from isogloss.models.tasks import build_task_model
 from tiny_examples import EXAMPLES
@@ -129,7 +129,7 @@ def test_prediction_leaves_the_mode_and_the_gradients_alone():
 def test_bf16_is_close_to_single_precision():
     tokenizer = tiny_tokenizer("unigram")
     model = task_model("label", "xlm-roberta", "unigram")
-    exact = predict(model, tokenizer, EXAMPLES["label"], precision="float32")
+    exact = predict(model, tokenizer, EXAMPLES["label"], precision="fp32")
     rough = predict(model, tokenizer, EXAMPLES["label"], precision="bf16")
     for a, b in zip(exact, rough, strict=True):
         assert a.probabilities == pytest.approx(b.probabilities, abs=0.05)
@@ -198,10 +198,10 @@ def test_only_the_root_has_the_relation_root():
         assert [head == 0 for head in found.heads] == [r == "root" for r in found.relations]
 
 
-def test_rows_longer_than_the_model_takes_are_refused():
-    model = task_model("label", "xlm-roberta", "unigram")
-    with pytest.raises(ModelError, match="rows of 128"):
-        predict(model, tiny_tokenizer("unigram"), EXAMPLES["label"], max_length=129)
+def test_rows_are_as_long_as_wanted_within_what_the_model_takes():
+    short, boundless = task_model("label", "xlm-roberta", "unigram"), task_model("label", "mt5", "unigram")
+    assert [row_length(short, wanted) for wanted in (None, 100, 129)] == [128, 100, 128]
+    assert [row_length(boundless, wanted) for wanted in (None, 100, 4096)] == [512, 100, 4096]
 
 
 def test_answers_keep_combining_marks_with_their_letters():
@@ -237,17 +237,18 @@ def test_evaluation_sums_up_each_language_and_their_spread():
     model = task_model("label", "xlm-roberta", "unigram")
     halves = {"en-Latn": EXAMPLES["label"][:4], "ru-Cyrl": EXAMPLES["label"][4:]}
     learn(model, tokenizer, halves["en-Latn"])
-    found = evaluate(model, tokenizer, halves, source="en-Latn")
+    found = evaluate(model, tokenizer, halves, headline="macro_f1", source="en-Latn")
     assert found.scores["en-Latn"]["accuracy"] == 1.0
-    assert found.headline == "accuracy"
-    assert found.summary.source_lead == pytest.approx(1 - found.scores["ru-Cyrl"]["accuracy"])
+    assert found.summary.source_lead == pytest.approx(1 - found.scores["ru-Cyrl"]["macro_f1"])
+    with pytest.raises(DataError, match="span_f1 cannot be measured in en-Latn"):
+        evaluate(model, tokenizer, halves, headline="span_f1")
 
 
 def test_evaluation_refuses_labels_of_another_spelling():
     model = task_model("label", "xlm-roberta", "unigram")
     stranger = LabelExample("q7", "en-Latn", "A cow.", None, "entailed")
     with pytest.raises(DataError, match="'q7' has the label 'entailed'"):
-        evaluate(model, tiny_tokenizer("unigram"), {"en-Latn": [stranger]})
+        evaluate(model, tiny_tokenizer("unigram"), {"en-Latn": [stranger]}, headline="accuracy")
 
 
 def test_examples_without_gold_are_not_scored():

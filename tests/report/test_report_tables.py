@@ -6,9 +6,22 @@ import pytest
 import run_folders
 
 from isogloss.core.run import RunRecord, read_run
+from isogloss.data.tasks import TASKS
+from isogloss.evaluate.metrics import LOWER_IS_BETTER
 from isogloss.report.curves import loss_curves, score_curves, throughput
 from isogloss.report.measurements import measurements, model_name, source_language
-from isogloss.report.numbers import NOTHING, count, duration, megabytes, percent, shown, signed, tone
+from isogloss.report.numbers import (
+    NOTHING,
+    count,
+    duration,
+    megabytes,
+    metric,
+    percent,
+    rank,
+    shown,
+    signed,
+    tone,
+)
 from isogloss.report.predictions import sample_groups
 from isogloss.report.tables import compare, mixture_tables, score_tables, size_table
 
@@ -295,3 +308,10 @@ def test_a_change_is_good_or_bad_only_as_far_as_its_digits_tell():
     assert tone("accuracy", 0.0004) == ""
     assert tone("something_else", 5.0) == ""
     assert tone("accuracy", None) == ""
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_the_report_reads_every_metric_of_a_task_as_the_task_does(task):
+    assert sorted(task.metrics, key=rank) == list(task.metrics)
+    lower = {name for name in task.metrics if metric(name).better == "lower"}
+    assert lower == LOWER_IS_BETTER & set(task.metrics)

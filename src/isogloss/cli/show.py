@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from isogloss.core.languages import language
+from isogloss.report import numbers
 
 if TYPE_CHECKING:
     from isogloss.evaluate.suite import Evaluation
@@ -33,21 +34,27 @@ def print_plans(plans: Sequence[Plan]) -> None:
 
 
 def print_evaluation(found: Evaluation, title: str) -> None:
-    """Scores by language, and their spread."""
-    metrics = list(dict.fromkeys(metric for scores in found.scores.values() for metric in scores))
+    """Scores by language, the headline first, and its spread."""
+    metrics = sorted({metric for scores in found.scores.values() for metric in scores}, key=numbers.rank)
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("language")
     for metric in metrics:
-        table.add_column(metric.replace("_", " "), justify="right")
+        table.add_column(numbers.metric(metric).label, justify="right")
     for tag, scores in found.scores.items():
-        cells = [f"{scores[metric]:.4f}" if metric in scores else "–" for metric in metrics]
+        cells = [numbers.shown(metric, scores.get(metric)) for metric in metrics]
         table.add_row(f"{language(tag).name} ({tag})", *cells)
     console = Console()
     console.print(table)
-    spread = found.summary
     if len(found.scores) > 1:
-        console.print(
-            f"{found.headline.replace('_', ' ')}: mean {spread.macro_average:.4f}, "
-            f"worst {spread.worst_score:.4f} ({spread.worst}), gap {spread.gap:.4f}, "
-            f"standard deviation {spread.deviation:.4f}"
-        )
+        console.print(f"{numbers.metric(found.headline).label}: {_spread(found)}", soft_wrap=True)
+
+
+def _spread(found: Evaluation) -> str:
+    spread = found.summary
+    facts = {
+        "mean": spread.macro_average,
+        f"worst ({spread.worst})": spread.worst_score,
+        "best − worst": spread.gap,
+        "standard deviation": spread.deviation,
+    }
+    return ", ".join(f"{name} {numbers.shown(found.headline, value)}" for name, value in facts.items())

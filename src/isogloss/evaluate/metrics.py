@@ -19,6 +19,9 @@ import numpy as np
 
 from isogloss.core.errors import DataError
 
+LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_byte"})
+"""Of every other metric here, more is better."""
+
 
 class Attachment(NamedTuple):
     """Unlabelled and labelled attachment score, each from 0 to 1."""

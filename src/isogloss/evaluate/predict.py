@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isogloss.core.errors import ModelError
 from isogloss.data.encode import MASK_EVERY, Objective, encode, sentinels
 from isogloss.data.features import IGNORED, Features, collate
 from isogloss.data.pieces import padding_id
 from isogloss.data.records import Example
+from isogloss.models.modes import evaluating
 from isogloss.models.tasks import TaskModel, TaskOutput, aligned_labels, longest_input, only_answers
 from isogloss.models.trees import decode_trees
 
-Precision: TypeAlias = Literal["auto", "float32", "bf16"]
+Precision: TypeAlias = Literal["fp32", "bf16"]
 
 DEFAULT_LENGTH = 512
 _MOST_LOGITS = 2**26
@@ -128,7 +127,7 @@ def predict(
     *,
     batch_tokens: int = 8192,
     max_length: int | None = None,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
     max_answer: int = 30,
     stride: int | None = None,
 ) -> list[Prediction]:
@@ -136,8 +135,9 @@ def predict(
 
     Args:
         batch_tokens: tokens per batch, padding included.
-        max_length: tokens per row; None is what the model takes, 512 at most.
-        precision: "bf16" for autocast, "auto" for that on a GPU which has it.
+        max_length: tokens per row, within what the model takes; None for that, 512 at most.
+        precision: "bf16" for autocast: faster on most GPUs, but a prediction then depends a little on which
+            examples share its batch.
         max_answer: span: the longest answer, in tokens.
         stride: see `encode`.
 
@@ -145,8 +145,7 @@ def predict(
         A record per example, in the examples' order. The model is left in the mode it was in.
 
     Raises:
-        ModelError: `max_length` is more than the model takes.
-        DataError: as `encode`.
+        DataError, ModelError: as `encode`.
     """
     kind = model.kind
     features = encode(
@@ -167,21 +166,11 @@ def predict(
     return [_JOIN[kind](example, part, settings) for example, part in zip(examples, parts, strict=True)]
 
 
-def row_length(model: TaskModel, max_length: int | None = None) -> int:
-    """The tokens per row to use: what was asked for, or what the model takes up to 512.
-
-    Raises:
-        ModelError: more was asked for than the model takes.
-    """
+def row_length(model: TaskModel, wanted: int | None = None) -> int:
+    """The tokens per row to use: what is wanted within what the model takes; None for that, 512 at most."""
     limit = longest_input(model.config)
-    if max_length is None:
-        return min(limit or DEFAULT_LENGTH, DEFAULT_LENGTH)
-    if limit is not None and max_length > limit:
-        raise ModelError(
-            f"max_length {max_length}, but the model takes rows of {limit} tokens at most",
-            fix=f"use {limit} or less",
-        )
-    return max_length
+    wanted = DEFAULT_LENGTH if wanted is None else wanted
+    return wanted if limit is None else min(wanted, limit)
 
 
 def _settings(model: TaskModel, tokenizer: Any, max_answer: int) -> _Settings:
@@ -202,7 +191,8 @@ def _run(
     device = next(model.parameters()).device
     budget = min(batch_tokens, max(1, int(_MOST_LOGITS / _logits_per_token(model))))
     read = _READ[model.kind]
-    with _evaluating(model), torch.inference_mode(), _autocast(device, precision):
+    half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    with evaluating(model), torch.inference_mode(), half:
         for indices in batches(features, budget):
             chosen = [features[index] for index in indices]
             batch = {name: tensor.to(device) for name, tensor in collate(chosen, pad_id).items()}
@@ -229,25 +219,6 @@ def batches(features: Sequence[Features], budget: int) -> Iterator[list[int]]:
         batch.append(index)
     if batch:
         yield batch
-
-
-@contextlib.contextmanager
-def _evaluating(model: TaskModel) -> Iterator[None]:
-    """Evaluation mode inside; each module's own mode again after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    on = precision == "bf16" or (
-        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return torch.autocast(device.type, dtype=torch.bfloat16) if on else contextlib.nullcontext()
 
 
 # Reading a batch's output: one entry per feature

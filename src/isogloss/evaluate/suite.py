@@ -11,6 +11,7 @@ from isogloss.core.errors import DataError, did_you_mean
 from isogloss.data.records import Example, Kind
 from isogloss.evaluate.disparity import Disparity, disparity
 from isogloss.evaluate.metrics import (
+    LOWER_IS_BETTER,
     accuracy,
     attachment,
     bits_per_byte,
@@ -25,18 +26,6 @@ from isogloss.models.tasks import TaskModel
 
 Scores = dict[str, float]
 
-HEADLINES: dict[Kind, tuple[str, ...]] = {
-    "label": ("accuracy",),
-    "choice": ("accuracy",),
-    "gap": ("accuracy",),
-    "tags": ("span_f1", "accuracy"),
-    "tree": ("las",),
-    "span": ("f1",),
-    "text": ("bits_per_byte",),
-}
-"""The metric that stands for a kind, the first that was measured."""
-
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_byte"})
 _SPAN_TAG = re.compile("O|[BIESLU]-.+")
 
 
@@ -47,8 +36,8 @@ class Evaluation:
     Attributes:
         scores: per language, each metric's value.
         predictions: per language, the predictions in the examples' order.
-        headline: the metric that `summary` is about.
-        summary: its spread over the languages.
+        headline: the metric that stands for the others.
+        summary: the headline's spread over the languages.
     """
 
     scores: dict[str, Scores]
@@ -62,6 +51,7 @@ def evaluate(
     tokenizer: Any,
     examples: Mapping[str, Sequence[Example]],
     *,
+    headline: str,
     source: str | None = None,
     **settings: Any,
 ) -> Evaluation:
@@ -69,11 +59,13 @@ def evaluate(
 
     Args:
         examples: per language, with gold.
+        headline: the metric to sum up; the first of the task's in `data.tasks.TASKS`.
         source: the language trained on, for `Disparity.source_lead`; None when there is no such one.
         settings: passed to `predict`.
 
     Raises:
-        DataError: no languages, a language without gold, or (label) a gold label the model does not know.
+        DataError: no languages, a language without gold, one that the headline cannot be measured in, or
+            (label) a gold label the model does not know.
     """
     predictions: dict[str, list[Prediction]] = {}
     scores: dict[str, Scores] = {}
@@ -81,24 +73,22 @@ def evaluate(
         check_labels(model, items)
         predictions[language] = predict(model, tokenizer, items, **settings)
         scores[language] = score(model.kind, items, predictions[language], language)
-    headline = headline_of(model.kind, scores)
     spread = disparity(
-        {language: metrics[headline] for language, metrics in scores.items()},
+        {language: _measured(metrics, headline, language) for language, metrics in scores.items()},
         source=source if source in scores else None,
         higher_is_better=headline not in LOWER_IS_BETTER,
     )
     return Evaluation(scores, predictions, headline, spread)
 
 
-def headline_of(kind: Kind, scores: Mapping[str, Scores]) -> str:
-    """The metric that stands for a kind, measured in every language.
-
-    Raises:
-        DataError: no language was scored.
-    """
-    if not scores:
-        raise DataError("no language to evaluate", fix="name at least one language with examples")
-    return next(name for name in HEADLINES[kind] if all(name in metrics for metrics in scores.values()))
+def _measured(metrics: Scores, headline: str, language: str) -> float:
+    if headline not in metrics:
+        raise DataError(
+            f"{headline} cannot be measured in {language}",
+            wanted=f"one of: {', '.join(metrics)}",
+            fix="check that the file is one of this task: span F1 needs tags such as B-PER",
+        )
+    return metrics[headline]
 
 
 def check_labels(model: TaskModel, examples: Sequence[Any]) -> None:

@@ -14,6 +14,7 @@ from isogloss.core.errors import DataError, ModelError, RecipeError
 from isogloss.data.corpora import Corpus
 from isogloss.data.lines import check_file
 from isogloss.methods.distil import DistilRecipe
+from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.pretrain import PretrainRecipe
 from isogloss.methods.records import STAGE, ByLanguage, TaskData
 from isogloss.methods.sources import miniature
@@ -84,14 +85,24 @@ def _check_model(recipe: Record, key: str, path: str) -> None:
     if source is None or source.startswith(STAGE):
         return
     config = load_config(source)
+    for name, length in _lengths(recipe):
+        _check_length(length, longest_input(config), f"{path}{name}")
+
+
+def _lengths(recipe: Record) -> Iterator[tuple[str, int | None]]:
+    """Every length in tokens that a recipe asks of its model, by key."""
     if isinstance(recipe, PretrainRecipe):
-        _check_length(recipe.length, longest_input(config), f"{path}length")
+        yield "length", recipe.length
+    if isinstance(recipe, FinetuneRecipe):
+        yield "max_length", recipe.max_length
     if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:
-        _check_length(recipe.phase1.length, longest_input(config), f"{path}phase1.length")
+        yield "phase1.length", recipe.phase1.length
+    if isinstance(recipe, DistilRecipe) and recipe.phase2 is not None:
+        yield "phase2.max_length", recipe.phase2.max_length
 
 
-def _check_length(length: int, longest: int | None, key: str) -> None:
-    if longest is not None and length > longest:
+def _check_length(length: int | None, longest: int | None, key: str) -> None:
+    if length is not None and longest is not None and length > longest:
         raise RecipeError(
             f"{key}: {length} tokens, but the model reads {longest} at most",
             wanted=f"a number up to {longest}",

@@ -212,5 +212,5 @@ def _score(recipe: PretrainRecipe, run: Run, model: Any, tokenizer: Any, *, step
         return
     test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
     forget_scores(run)
-    found = score(TaskModel(model, None, kind="text"), tokenizer, test)
+    found = score(TaskModel(model, None, kind="text"), tokenizer, test, task="lm")
     log_scores(run, found, test, task="lm", model=recipe.as_name, step=step)

@@ -47,7 +47,7 @@ def evaluate_files(
     for tag, file in pairs:
         files[tag] = (*files.get(tag, ()), file)
     test = examples(TaskData(task=task, test=files, format=format, limit=limit), "test")
-    return score(loaded, tokenizer, test)
+    return score(loaded, tokenizer, test, task=task)
 
 
 def _loaded(model: str | Path, kind: Kind) -> tuple[TaskModel, Any]:

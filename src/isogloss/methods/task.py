@@ -20,11 +20,13 @@ from isogloss.data.records import Example, Kind
 from isogloss.data.tasks import TASKS
 from isogloss.evaluate.intervals import bootstrap
 from isogloss.evaluate.items import items
+from isogloss.evaluate.metrics import LOWER_IS_BETTER
+from isogloss.evaluate.predict import row_length
 from isogloss.evaluate.samples import sample_lines
-from isogloss.evaluate.suite import LOWER_IS_BETTER, Evaluation, check_labels, evaluate
+from isogloss.evaluate.suite import Evaluation, check_labels, evaluate
 from isogloss.methods.records import ByLanguage, TaskData
 from isogloss.methods.sources import examples
-from isogloss.models.tasks import TaskModel, build_task_model, load_task_model, longest_input
+from isogloss.models.tasks import TaskModel, build_task_model, load_task_model
 from isogloss.training.loop import Outcome, train
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses
@@ -102,7 +104,7 @@ def task_batches(
         learnt,
         tokenizer,
         labels=model.labels,
-        max_length=length_limit(model, task.max_length),
+        max_length=row_length(model, task.max_length),
         objective=model.objective,
     )
     pad = padding_id(tokenizer)
@@ -121,18 +123,12 @@ def task_step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
     return {"loss": model(batch).loss}
 
 
-def length_limit(model: TaskModel, wanted: int | None) -> int:
-    """Tokens an input may have: what is wanted, within what the model can."""
-    able = longest_input(model.config) or 512
-    return min(wanted or 512, able)
-
-
 def _headline(
     tokenizer: Any, held_out: Mapping[str, Sequence[Example]], task: TaskTraining, metric: str
 ) -> Any:
     def measure(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, TaskModel)
-        found = evaluate(model, tokenizer, held_out, max_length=length_limit(model, task.max_length))
+        found = evaluate(model, tokenizer, held_out, headline=metric, max_length=task.max_length)
         return {language: scores[metric] for language, scores in found.scores.items()}
 
     return measure
@@ -143,11 +139,13 @@ def score(
     tokenizer: Any,
     test: Mapping[str, Sequence[Example]],
     *,
+    task: str,
     max_length: int | None = None,
     source: str | None = None,
 ) -> Evaluation:
-    """Evaluate a model on every language of a test set."""
-    return evaluate(model, tokenizer, test, source=source, max_length=length_limit(model, max_length))
+    """Evaluate a model on every language of a task's test set; the task's first metric is the headline."""
+    headline = TASKS[task].metrics[0]
+    return evaluate(model, tokenizer, test, headline=headline, source=source, max_length=max_length)
 
 
 def score_all(
@@ -169,7 +167,7 @@ def score_all(
     if not test:
         return
     for name, (model, tokenizer) in models.items():
-        found = score(model, tokenizer, test, max_length=task.max_length, source=source)
+        found = score(model, tokenizer, test, task=task.task, max_length=task.max_length, source=source)
         log_scores(run, found, test, task=task.task, model=name, step=step)
 
 

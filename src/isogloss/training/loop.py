@@ -26,6 +26,7 @@ from torch import nn
 
 from isogloss.core.errors import CheckpointError
 from isogloss.core.run import Run
+from isogloss.models.modes import evaluating
 from isogloss.training import checkpoints
 from isogloss.training.feed import Batches, Feed, Micro
 from isogloss.training.figures import Figures, StepFigures
@@ -307,12 +308,8 @@ class _Loop:
 
     def _scores(self, evaluate: Evaluate) -> dict[str, float]:
         """The main process's numbers, so that all processes decide alike; modes are left as they were."""
-        modes = {module: module.training for module in self._model.modules()}
-        self._model.eval()
-        with torch.no_grad():
+        with evaluating(self._model), torch.no_grad():
             scores = dict(evaluate(self._model))
-        for module, mode in modes.items():
-            module.training = mode
         if self._accelerator.num_processes == 1:
             return scores
         values = torch.tensor(

@@ -73,11 +73,11 @@ TASKS: dict[str, Task] = {
         Task("topic", "label", ("table",), ("accuracy", "macro_f1"), None, {"pairs": False}),
         Task("copa", "choice", ("xcopa",), ("accuracy",)),
         Task("cloze", "gap", ("geomlama",), ("accuracy", "mrr")),
-        Task("ner", "tags", ("columns",), ("span_f1",)),
+        Task("ner", "tags", ("columns",), ("span_f1", "accuracy")),
         Task("pos", "tags", ("columns-pos", "conllu-pos"), ("accuracy",), UPOS),
         Task("parsing", "tree", ("conllu",), ("las", "uas")),
         Task("qa", "span", ("squad",), ("f1", "em")),
-        Task("lm", "text", ("text",), ("perplexity", "bits_per_byte")),
+        Task("lm", "text", ("text",), ("bits_per_byte", "perplexity")),
     )
 }
 
