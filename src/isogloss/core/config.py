@@ -244,16 +244,14 @@ def _joined(problems: Sequence[RecipeError]) -> RecipeError:
 
 def _problem(document: Document, schema: type[Record], details: Details) -> RecipeError:
     """One pydantic error in our three parts."""
-    path = _document_path(document, details["loc"])
+    path = _document_path(document, details)
     where = document.where(path)
     kind, given = details["type"], details["input"]
     if kind == "extra_forbidden":
         known = _known_keys(schema, details["loc"][:-1])
         return RecipeError(f"unknown key {path[-1]!r}", fix=did_you_mean(str(path[-1]), known), where=where)
     if kind == "missing":
-        return RecipeError(
-            f"the key {details['loc'][-1]!r} is missing", wanted=f"{dotted(details['loc'])}: …", where=where
-        )
+        return RecipeError(f"the key {path[-1]!r} is missing", wanted=f"{path[-1]}: …", where=where)
     if kind == "value_error":
         return _refusal(document, path, details["ctx"]["error"], given)
     return RecipeError(
@@ -320,13 +318,16 @@ def _nearest_choice(details: Details) -> str:
     return f"did you mean {close!r}?" if close else ""
 
 
-def _document_path(document: Document, location: KeyPath) -> KeyPath:
+def _document_path(document: Document, details: Details) -> KeyPath:
     """pydantic's location without the names of union members, which no recipe holds."""
     path: KeyPath = ()
-    for part in location:
-        if part != "[key]" and ((*path, part) in document.origins or part == location[-1]):
-            path = (*path, part)
-    return path
+    value: Any = document.values
+    for part in details["loc"]:
+        if isinstance(value, dict) and part in value:
+            path, value = (*path, part), value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            path, value = (*path, part), value[part]
+    return (*path, details["loc"][-1]) if details["type"] == "missing" else path
 
 
 def _known_keys(schema: type[Record], location: KeyPath) -> list[str]:

@@ -1,0 +1,112 @@
+"""Pretraining, from the recipe to the run folder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+from isogloss.methods.scoring import evaluate_files
+from tiny_runs import PRETRAIN, TINY, logged, ran, tiny
+
+
+def test_a_run_leaves_a_model_that_transformers_loads(pretrained):
+    folder = pretrained.folder / "model"
+    model = AutoModelForMaskedLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model.config.vocab_size == len(tokenizer) == 500
+    with torch.no_grad():
+        logits = model(**tokenizer("The farmer sells a <mask>.", return_tensors="pt")).logits
+    assert logits.shape[-1] == 500
+
+
+def test_every_part_of_the_run_folder_is_there(pretrained):
+    names = {path.name for path in pretrained.folder.iterdir()}
+    assert {"recipe.yaml", "environment.json", "metrics.jsonl", "status.json", "sizes.json"} <= names
+    assert {"report.html", "card.md", "model", "checkpoints", "tokenizer"} <= names
+    assert pretrained.status["state"] == "finished"
+    assert pretrained.environment["data"].keys() == {"en-Latn", "fr-Latn"}
+
+
+def test_losses_dev_scores_and_test_scores_are_logged_by_language(pretrained):
+    assert [line["step"] for line in logged(pretrained, "loss", split="train")] == [1, 2, 3, 4, 5, 6]
+    dev = logged(pretrained, "loss", split="dev")
+    assert [(line["step"], line.get("language")) for line in dev] == [
+        (step, language) for step in (3, 6) for language in ("en-Latn", "fr-Latn", None)
+    ]
+    for metric in ("perplexity", "bits_per_byte"):
+        test = logged(pretrained, metric, split="test", model="model")
+        assert [line["language"] for line in test] == ["en-Latn", "fr-Latn"]
+    assert dev[2]["value"] == pytest.approx((dev[0]["value"] + dev[1]["value"]) / 2)
+
+
+def test_requested_and_realised_shares_are_logged(pretrained):
+    requested = {
+        line["language"]: line["value"] for line in logged(pretrained, "requested_share", phase="pretrain")
+    }
+    assert requested == {"en-Latn": pytest.approx(0.8), "fr-Latn": pytest.approx(0.2)}
+    realised = logged(pretrained, "share", phase="pretrain")
+    assert sum(line["value"] for line in realised[-2:]) == pytest.approx(1.0)
+
+
+def test_evaluate_gives_the_logged_scores_again(pretrained):
+    found = evaluate_files(
+        pretrained.folder / "model",
+        task="lm",
+        data=["eng=miniature/test:5", "fra=miniature/test:5"],
+    )
+    for language, scores in found.scores.items():
+        for metric, value in scores.items():
+            [line] = logged(pretrained, metric, split="test", language=language)
+            assert line["value"] == pytest.approx(value, rel=1e-6)
+
+
+def test_pretraining_goes_on_from_a_model_with_its_tokenizer(model, tmp_path):
+    recipe = tiny(
+        PRETRAIN,
+        without=("architecture", "vocabulary"),
+        model=str(model),
+        training__steps=3,
+        as_name="again",
+    )
+    run = ran(recipe, tmp_path)
+    before, after = (AutoTokenizer.from_pretrained(folder) for folder in (model, run.folder / "model"))
+    assert before.get_vocab() == after.get_vocab()
+    old = AutoModelForMaskedLM.from_pretrained(model).state_dict()
+    new = AutoModelForMaskedLM.from_pretrained(run.folder / "model").state_dict()
+    distance = max(float((old[name] - new[name]).abs().max()) for name in old)
+    assert 0 < distance < 0.05
+    assert run.sizes.keys() == {"again"}
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "objective"),
+    [("bert", "wordpiece", "masked"), ("gpt2", "bpe", "causal"), ("llama", "unigram", "causal")],
+)
+def test_other_vocabularies_families_and_objectives_pretrain(family, kind, objective, tmp_path):
+    recipe = tiny(
+        PRETRAIN,
+        architecture={"family": family, **TINY},
+        vocabulary={"kind": kind, "size": 400},
+        objective=objective,
+        training__steps=3,
+    )
+    run = ran(recipe, tmp_path)
+    auto = AutoModelForCausalLM if objective == "causal" else AutoModelForMaskedLM
+    assert auto.from_pretrained(run.folder / "model").config.model_type == family
+    assert run.sizes["model"]["vocabulary"] == 400
+    assert logged(run, "bits_per_byte", split="test", language="fr-Latn")
+
+
+def test_running_a_finished_recipe_again_changes_no_file(pretrained):
+    before = {path: path.stat().st_mtime_ns for path in pretrained.folder.rglob("*")}
+    again = ran(tiny(PRETRAIN), pretrained.folder.parent)
+    assert again.folder == pretrained.folder
+    assert {path: path.stat().st_mtime_ns for path in pretrained.folder.rglob("*")} == before
+
+
+def test_a_report_that_a_kill_prevented_is_written_the_next_time(pretrained):
+    page = pretrained.folder / "report.html"
+    page.unlink()
+    ran(tiny(PRETRAIN), pretrained.folder.parent)
+    assert "<html" in page.read_text(encoding="utf-8")
