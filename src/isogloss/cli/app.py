@@ -32,16 +32,23 @@ Set = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds the run folders.")]
 
 
-@app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from isogloss import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -68,7 +75,7 @@ def plan(recipe: Recipe, set_: Set = None) -> None:
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model folder that a run left behind.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder that a run left behind.")],
     task: Annotated[str, typer.Option("--task", help="The task's name, such as ner, parsing or lm.")],
     data: Annotated[
         list[str], typer.Option("--data", metavar="LANGUAGE=FILE", help="A test file; may be repeated.")
@@ -92,7 +99,7 @@ def evaluate(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="One or more run folders.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The page to write; default: report.html in the first folder."),
@@ -115,7 +122,7 @@ def recipes(context: typer.Context) -> None:
 
 
 @recipes_app.command()
-def show(name: Annotated[str, typer.Argument(help="A name from the list.")]) -> None:
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from the list.")]) -> None:
     """Print a shipped recipe."""
     from isogloss.methods.shipped import recipe_text
 
