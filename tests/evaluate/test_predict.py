@@ -16,7 +16,8 @@ from isogloss.data.labels import inventory
 from isogloss.data.pieces import padding_id
 from isogloss.data.records import LabelExample, SpanExample, TagsExample, TextExample, TreeExample
 from isogloss.evaluate.disparity import disparity
-from isogloss.evaluate.predict import TextPrediction, batches, predict, row_length, whole_characters
+from isogloss.evaluate.predict import batches, predict, row_length, whole_characters
+from isogloss.evaluate.predictions import TextPrediction
 from isogloss.evaluate.suite import evaluate, score
 from isogloss.models.tasks import build_task_model
 from tiny_examples import EXAMPLES

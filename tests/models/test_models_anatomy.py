@@ -9,7 +9,8 @@ from torch import nn
 
 from every_family import EVERY, LAYERS, MASKED, ROWS, SEQ2SEQ, small_model
 from isogloss.core.errors import ModelError
-from isogloss.models.anatomy import FAMILIES, anatomy, family_of
+from isogloss.models.anatomy import anatomy
+from isogloss.models.families import FAMILIES, family_of
 
 HEADS = {
     "bert": {"cls"},

@@ -29,20 +29,20 @@ for kind in ("unigram", "wordpiece", "bpe"):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("purpose", ["masked", "causal"])
-def test_a_saved_vocabulary_loads_with_transformers_and_has_its_special_tokens(tmp_path, kind, purpose):
-    vocabulary = train_vocabulary(CORPORA, kind=kind, size=400, purpose=purpose)
+@pytest.mark.parametrize("objective", ["masked", "causal"])
+def test_a_saved_vocabulary_loads_with_transformers_and_has_its_special_tokens(tmp_path, kind, objective):
+    vocabulary = train_vocabulary(CORPORA, kind=kind, size=400, objective=objective)
     vocabulary.save(tmp_path, max_length=64)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert loaded.model_max_length == 64
-    roles = {"masked": ("pad", "mask", "cls", "sep", "unk"), "causal": ("eos", "pad")}[purpose]
+    roles = {"masked": ("pad", "mask", "cls", "sep", "unk"), "causal": ("eos", "pad")}[objective]
     ids = [getattr(loaded, f"{role}_token_id") for role in roles]
     assert None not in ids
     assert len(set(ids)) == len(ids)
     assert fingerprint(loaded) == fingerprint(vocabulary.tokenizer())
     text = "The old river. Учитель видел."
     row, bare = loaded(text)["input_ids"], loaded(text, add_special_tokens=False)["input_ids"]
-    framed = [loaded.cls_token_id, *bare, loaded.sep_token_id] if purpose == "masked" else bare
+    framed = [loaded.cls_token_id, *bare, loaded.sep_token_id] if objective == "masked" else bare
     assert row == framed
     assert loaded.decode(bare) == text
 

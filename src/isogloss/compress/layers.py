@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from isogloss.core.errors import ModelError
-from isogloss.models.anatomy import Anatomy, anatomy, family_of
+from isogloss.models.anatomy import Anatomy, anatomy
+from isogloss.models.families import family_of
 from isogloss.models.rebuild import rebuild
 
 KeepRule: TypeAlias = "str | Sequence[int]"

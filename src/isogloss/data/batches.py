@@ -26,7 +26,9 @@ from isogloss.data.tokens import TokenFile
 if TYPE_CHECKING:
     from torch import Tensor
 
-Objective: TypeAlias = Literal["masked", "causal"]
+TextObjective: TypeAlias = Literal["masked", "causal"]
+"""What is learnt from running text."""
+
 Ids: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -69,7 +71,7 @@ class Layout:
         return [*self.prefix, *file.ids[start : start + self.room].tolist(), *self.suffix]
 
 
-def layout_for(tokenizer: Any, *, length: int, objective: Objective) -> Layout:
+def layout_for(tokenizer: Any, *, length: int, objective: TextObjective) -> Layout:
     """The layout of a tokenizer's sequences.
 
     Args:
@@ -115,7 +117,7 @@ class LanguageModelBatches:
         *,
         length: int,
         batch_size: int,
-        objective: Objective = "masked",
+        objective: TextObjective = "masked",
         masking: Masking | None = None,
         monolingual: bool = False,
     ) -> None:
@@ -196,7 +198,7 @@ class WholeFileBatches:
         length: int,
         batch_size: int,
         seed: int,
-        objective: Objective = "masked",
+        objective: TextObjective = "masked",
         masking: Masking | None = None,
         language: int = 0,
     ) -> None:
@@ -223,7 +225,7 @@ class WholeFileBatches:
         return _tensors(rows, languages, sequences, layout=self.layout, masker=self._masker)
 
 
-def _masker(tokenizer: Any, masking: Masking | None, *, objective: Objective, seed: int) -> Masker | None:
+def _masker(tokenizer: Any, masking: Masking | None, *, objective: TextObjective, seed: int) -> Masker | None:
     return Masker(tokenizer, masking or Masking(), seed=seed) if objective == "masked" else None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from isogloss.data.encoding import language, spans, texts, words
 from isogloss.data.encoding.language import MASK_EVERY
 from isogloss.data.encoding.reader import Objective, Purpose, Reader, sentinels
-from isogloss.data.features import Features, collate
+from isogloss.data.features import Features
 from isogloss.data.labels import LabelIndex
 from isogloss.data.pieces import frame_of
 from isogloss.data.records import Example, Kind
@@ -16,7 +16,7 @@ from isogloss.data.records import Example, Kind
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["MASK_EVERY", "Features", "Objective", "Purpose", "collate", "encode", "sentinels"]
+__all__ = ["MASK_EVERY", "Objective", "encode", "sentinels"]
 
 
 def encode(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from isogloss.data.records import Example
 from isogloss.evaluate.metrics import attachment, em_f1, spans
-from isogloss.evaluate.predict import Prediction
+from isogloss.evaluate.predictions import Prediction
 
 
 class Item(NamedTuple):

@@ -16,7 +16,7 @@ from isogloss.data.records import (
     TreeExample,
 )
 from isogloss.evaluate.metrics import em_f1
-from isogloss.evaluate.predict import Prediction
+from isogloss.evaluate.predictions import Prediction
 
 Line = dict[str, Any]
 

@@ -21,7 +21,8 @@ from isogloss.evaluate.metrics import (
     perplexity,
     span_f1,
 )
-from isogloss.evaluate.predict import Prediction, predict
+from isogloss.evaluate.predict import predict
+from isogloss.evaluate.predictions import Prediction
 from isogloss.models.tasks import TaskModel
 
 Scores = dict[str, float]

@@ -27,7 +27,7 @@ from isogloss.methods.records import ByLanguage, LanguageTag
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
 from isogloss.methods.text import Texts, held_out_loss, tokenised
-from isogloss.models.backbone import load_model, load_tokenizer, save_model
+from isogloss.models.backbone import load_config, load_model, load_tokenizer, save_model
 from isogloss.models.distillation import Distillation
 from isogloss.models.tasks import objective_of, save_task_model
 from isogloss.training.hooks import Ledger
@@ -179,7 +179,7 @@ def _make_student(recipe: DistilRecipe, texts: Texts, run: Run) -> _Pair:
     Both are trimmed, so that they read the same ids; the student's dropout is 0, as published.
     """
     tokenizer = load_tokenizer(recipe.teacher)
-    teacher = load_model(recipe.teacher, _auto(recipe.teacher))
+    teacher = load_model(recipe.teacher, objective_of(load_config(recipe.teacher)))
     note_model(run, "teacher", teacher, tokenizer)
     if recipe.student.vocabulary.trim:
         tokenizer, teacher = _trimmed(recipe, texts, tokenizer, teacher, run)
@@ -187,12 +187,6 @@ def _make_student(recipe: DistilRecipe, texts: Texts, run: Run) -> _Pair:
     student = keep_layers(teacher, layers, dropout=0.0)
     note_model(run, "student", student, tokenizer)
     return _Pair(teacher, student, tokenizer, layers)
-
-
-def _auto(source: str) -> Any:
-    from isogloss.models.backbone import load_config
-
-    return objective_of(load_config(source))
 
 
 def _trimmed(recipe: DistilRecipe, texts: Texts, tokenizer: Any, teacher: Any, run: Run) -> tuple[Any, Any]:

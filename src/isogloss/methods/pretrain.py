@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from isogloss.core.config import Record
 from isogloss.core.files import whole_folder
 from isogloss.core.run import Run
-from isogloss.data.batches import LanguageModelBatches, Objective
+from isogloss.data.batches import LanguageModelBatches, TextObjective
 from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
@@ -21,9 +21,9 @@ from isogloss.methods.records import ByLanguage, Shares, TaskData
 from isogloss.methods.sources import corpora, examples, fingerprints
 from isogloss.methods.task import forget_scores, log_scores, score
 from isogloss.methods.text import Texts, held_out_loss, tokenised
-from isogloss.models.anatomy import family_of
 from isogloss.models.architecture import Architecture, FamilyName, new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
+from isogloss.models.families import family_of
 from isogloss.models.tasks import TaskModel, aligned_labels
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import Outcome, train
@@ -84,7 +84,7 @@ class PretrainRecipe(Record):
     vocabulary: VocabularySpec | None = None
     corpora: ByLanguage = Field(min_length=1)
     mixture: MixtureSpec = MixtureSpec()
-    objective: Objective = "masked"
+    objective: TextObjective = "masked"
     masking: Masking = Masking()
     length: int = Field(default=128, ge=8)
     training: TrainingPlan = TrainingPlan(steps=10_000, learning_rate=5e-4)
@@ -110,7 +110,7 @@ class PretrainRecipe(Record):
         return self
 
 
-def _refuse_other_direction(architecture: Architecture | None, objective: Objective) -> None:
+def _refuse_other_direction(architecture: Architecture | None, objective: TextObjective) -> None:
     kinds = {"masked": "encoder", "causal": "decoder"}
     if architecture is not None and family_of(architecture.family).kind != kinds[objective]:
         fitting = ", ".join(name for name in FAMILY_NAMES if family_of(name).kind == kinds[objective])
@@ -135,7 +135,7 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     _score(recipe, run, model, tokenizer, step=outcome.step)
 
 
-def language_model_step(objective: Objective) -> Step:
+def language_model_step(objective: TextObjective) -> Step:
     """A training step: the mean loss over the targets, weighed by their number."""
 
     def step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
@@ -151,7 +151,7 @@ def _tokenizer(recipe: PretrainRecipe, texts: Texts, run: Run) -> Any:
     folder = run.folder / "tokenizer"
     if not folder.exists():
         settings = recipe.vocabulary.model_dump()
-        vocabulary = train_vocabulary(texts, purpose=recipe.objective, seed=recipe.seed, **settings)
+        vocabulary = train_vocabulary(texts, objective=recipe.objective, seed=recipe.seed, **settings)
         longest = recipe.architecture.max_length if recipe.architecture else None
         with whole_folder(folder, seal=False) as unfinished:
             vocabulary.save(unfinished, max_length=longest)

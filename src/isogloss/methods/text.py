@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from isogloss.core.run import Run
-from isogloss.data.batches import Objective, WholeFileBatches
+from isogloss.data.batches import TextObjective, WholeFileBatches
 from isogloss.data.corpora import Corpus
 from isogloss.data.masking import Masking
 from isogloss.data.pieces import padding_id
@@ -53,7 +53,7 @@ def held_out_loss(
     length: int,
     batch_size: int,
     seed: int,
-    objective: Objective = "masked",
+    objective: TextObjective = "masked",
     masking: Masking | None = None,
 ) -> Callable[[nn.Module], dict[str, float]]:
     """A measure of a model: its mean loss on whole held-out files, by language, always with the same masks.

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from isogloss.core.config import Record
 from isogloss.core.errors import ModelError, did_you_mean
 from isogloss.core.seeds import derive
+from isogloss.models.families import family_of
 
 if TYPE_CHECKING:
     from isogloss.models.backbone import Auto
@@ -89,8 +90,6 @@ def architecture_config(
         ModelError: an option that the family's configuration does not have.
     """
     from transformers import AutoConfig
-
-    from isogloss.models.anatomy import family_of
 
     facts = family_of(architecture.family)
     ids = _NO_IDS | ({"cls_token_id": None, "sep_token_id": None} if facts.name == "modernbert" else {})

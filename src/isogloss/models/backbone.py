@@ -12,7 +12,8 @@ import torch
 from isogloss.core.errors import ModelError, did_you_mean
 from isogloss.core.files import whole_folder
 from isogloss.core.seeds import derive
-from isogloss.models.anatomy import anatomy, family_of
+from isogloss.models.anatomy import anatomy
+from isogloss.models.families import family_of
 
 Auto = Literal["base", "masked", "causal", "seq2seq", "tokens", "span", "label"]
 _AUTO_CLASSES: dict[Auto, str] = {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from isogloss.data.encode import Objective
 from isogloss.data.features import IGNORED
 from isogloss.data.records import Kind
-from isogloss.models.anatomy import family_of
+from isogloss.models.families import family_of
 from isogloss.models.heads import by_group
 
 Pooling: TypeAlias = Literal["first", "mean"]

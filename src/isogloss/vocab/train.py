@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 VocabularyKind: TypeAlias = Literal["unigram", "wordpiece", "bpe"]
-Purpose: TypeAlias = Literal["masked", "causal"]
+Objective: TypeAlias = Literal["masked", "causal"]
 Normaliser: TypeAlias = Literal["nfc", "nfkc", "lowercase", "none"]
 
 _COMPONENTS: dict[Normaliser, list[dict[str, Any]]] = {
@@ -103,7 +103,7 @@ def train_vocabulary(
     *,
     kind: VocabularyKind,
     size: int,
-    purpose: Purpose = "masked",
+    objective: Objective = "masked",
     shares: Mapping[str, float] | None = None,
     budget: int | None = None,
     unit: Unit = "characters",
@@ -118,7 +118,7 @@ def train_vocabulary(
         kind: `unigram` (words begin with ▁), `wordpiece` (BERT's splitting, `##`) or `bpe` (bytes, GPT-2's
             splitting; nothing is ever unknown).
         size: entries, special tokens among them; small corpora may give fewer.
-        purpose: `masked` has pad, mask, cls, sep and unk, and frames a text as `cls text sep`; `causal` has
+        objective: `masked` has pad, mask, cls, sep and unk, and frames a text as `cls text sep`; `causal` has
             eos and pad, and unk where something can be unknown, and adds nothing to a text.
         shares: of the training text; None: the same for every language.
         budget: text to learn from, in `unit`; a language too short for its share is read again. None: the
@@ -134,8 +134,8 @@ def train_vocabulary(
         DataError: a language has no text.
     """
     plan = plan_sampling(corpora, shares=shares, budget=budget, unit=unit)
-    roles = _ROLES[kind][purpose]
-    described = _frame(kind, roles, purpose=purpose, normaliser=normaliser)
+    roles = _ROLES[kind][objective]
+    described = _frame(kind, roles, objective=objective, normaliser=normaliser)
     texts = sampled(corpora, plan, seed=seed)
     described["model"] = _TRAINERS[kind](
         described, texts, size=size, coverage=coverage, specials=_specials(roles)
@@ -149,7 +149,7 @@ def _specials(roles: Mapping[str, str]) -> list[str]:
 
 
 def _frame(
-    kind: VocabularyKind, roles: Mapping[str, str], *, purpose: Purpose, normaliser: Normaliser
+    kind: VocabularyKind, roles: Mapping[str, str], *, objective: Objective, normaliser: Normaliser
 ) -> dict[str, Any]:
     """tokenizer.json without its model."""
     spaces = [_ONE_SPACE] if kind == "unigram" else []
@@ -159,7 +159,7 @@ def _frame(
         "bpe": (_BYTE_LEVEL, _BYTE_LEVEL),
     }[kind]
     specials = _specials(roles)
-    template = _template(roles, specials) if purpose == "masked" else _AS_IT_IS
+    template = _template(roles, specials) if objective == "masked" else _AS_IT_IS
     return {
         "version": "1.0",
         "truncation": None,

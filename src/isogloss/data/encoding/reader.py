@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Objective: TypeAlias = Literal["masked", "causal", "seq2seq"]
+"""How a model reads text."""
+
 Purpose: TypeAlias = Literal["train", "predict"]
 
 Row: TypeAlias = tuple[list[int], list[int]]
