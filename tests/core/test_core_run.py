@@ -9,7 +9,7 @@ import pytest
 
 from isogloss.core.config import Record
 from isogloss.core.errors import CheckpointError
-from isogloss.core.run import find_run, open_run, read_run, read_status
+from isogloss.core.run import Run, find_run, open_run, read_run, read_status
 
 
 class Recipe(Record):
@@ -109,3 +109,20 @@ def test_marked_steps_are_remembered(tmp_path):
 def test_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(CheckpointError, match="not a run folder"):
         read_run(tmp_path)
+
+
+def test_a_run_of_another_than_the_main_process_is_equal_and_writes_nothing(tmp_path):
+    with open_run(tmp_path, Recipe()) as main:
+        main.log("loss", 1.0, phase="pretrain", step=1)
+        main.samples([{"id": "1"}])
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
+        other = Run(tmp_path, main.recipe_hash, writes=False)
+        other.log("loss", 2.0, phase="pretrain", step=2)
+        other.samples([{"id": "2"}])
+        other.size("base", parameters=10)
+        other.note(data={})
+        other.mark("trim")
+        other.rewind("pretrain", 0)
+        other.forget_samples()
+        assert other == main
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before

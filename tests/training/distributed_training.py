@@ -7,7 +7,6 @@ BAD_STEP is a step whose loss is NaN on the last process, 0 for none.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from tiny_training import (
 )
 
 from isogloss.core.errors import UserError
-from isogloss.core.run import Run
+from isogloss.core.processes import leave
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import train
 
@@ -42,7 +41,6 @@ def main(folder: Path, accumulate: int, steps: int, bad_step: int) -> None:
         bad = bad_step and state.is_last_process and seen > (bad_step - 1) * accumulate
         return {**losses, "loss": losses["loss"] * (float("nan") if bad else 1.0)}
 
-    run = tiny_run(folder) if state.is_main_process else contextlib.nullcontext(Run(folder, "tiny"))
     ledger = Ledger(LANGUAGES, every=2)
     model = TinyModel()
     # No clipping and a plain schedule, so that what differs is rounding alone.
@@ -55,7 +53,7 @@ def main(folder: Path, accumulate: int, steps: int, bad_step: int) -> None:
         precision="fp32",
         select="last",
     )
-    with run as opened:
+    with tiny_run(folder) as run:
         if steps < 6:
             plan = plan.model_copy(update={"steps": steps})
         outcome = train(
@@ -63,7 +61,7 @@ def main(folder: Path, accumulate: int, steps: int, bad_step: int) -> None:
             TinyBatches(),
             step,
             plan=plan,
-            run=opened,
+            run=run,
             phase="tiny",
             seed=0,
             evaluate=tiny_evaluate,
@@ -81,4 +79,4 @@ if __name__ == "__main__":
     except UserError as error:
         sys.exit(str(error))
     finally:
-        PartialState().destroy_process_group()
+        leave()

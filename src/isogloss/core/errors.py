@@ -65,6 +65,10 @@ class StorageError(IsoglossError):
     """The disk refused (full, read-only, quota). Nothing already saved was touched. Exit code 1."""
 
 
+class ProcessError(IsoglossError):
+    """Another of the processes that carry out a recipe together has ended. Exit code 1."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt one, or None when nothing is close."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -9,7 +9,8 @@
     checkpoints/       whole or absent
     model/             the result
 
-A folder belongs to one recipe, by hash. Opened again it goes on; finished, it costs nothing.
+A folder belongs to one recipe, by hash. Opened again it goes on; finished, it costs nothing. Where several
+processes carry out a recipe together, all open its folder and the main one alone writes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +33,7 @@ import yaml
 from isogloss.core.config import Record, recipe_hash, to_yaml
 from isogloss.core.errors import CheckpointError, IsoglossError
 from isogloss.core.files import disk_errors, remove_leftovers, write_bytes, write_json, write_text
+from isogloss.core.processes import from_main, is_main, wait_for_all
 
 State = Literal["running", "finished", "failed"]
 _PACKAGES = (
@@ -48,13 +50,19 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder, open for writing by this process.
+    """One open run folder.
 
     Make one with `open_run`; read a folder's contents with `read_run`.
+
+    Attributes:
+        folder: where it lies.
+        recipe_hash: of the recipe it belongs to.
+        writes: False on all processes but the main one; the methods that write then do nothing.
     """
 
     folder: Path
     recipe_hash: str
+    writes: bool = field(default=True, compare=False)
 
     @property
     def checkpoints(self) -> Path:
@@ -98,13 +106,14 @@ class Run:
     def rewind(self, phase: str, step: int) -> None:
         """Forget the measurements of a phase after a step: the resumed loop makes them again."""
         path = self.folder / "metrics.jsonl"
-        if path.exists():
+        if self.writes and path.exists():
             kept = [m for m in _json_lines(path) if m["phase"] != phase or m["step"] <= step]
             write_text(path, "".join(json.dumps(m, ensure_ascii=False) + "\n" for m in kept))
 
     def forget_samples(self) -> None:
         """Forget all example predictions: a resumed run makes them again."""
-        (self.folder / "samples.jsonl").unlink(missing_ok=True)
+        if self.writes:
+            (self.folder / "samples.jsonl").unlink(missing_ok=True)
 
     def samples(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append example predictions: model, task, language, id, input, gold, predicted."""
@@ -112,13 +121,11 @@ class Run:
 
     def size(self, name: str, **facts: Any) -> None:
         """Note a model's size in sizes.json: parameters, bytes, layers, vocabulary."""
-        path = self.folder / "sizes.json"
-        write_json(path, _json_or_empty(path) | {name: facts})
+        self._add("sizes.json", {name: facts})
 
     def note(self, **facts: Any) -> None:
         """Add facts to environment.json, such as fingerprints known only after loading."""
-        path = self.folder / "environment.json"
-        write_json(path, _json_or_empty(path) | facts)
+        self._add("environment.json", facts)
 
     def done(self, step: str) -> bool:
         """Whether a named step of the method was completed earlier (see `mark`)."""
@@ -126,14 +133,22 @@ class Run:
 
     def mark(self, step: str, **facts: Any) -> None:
         """Record that a named step is complete; a resumed run skips it."""
-        write_json(self.folder / "steps" / f"{step}.json", facts)
+        if self.writes:
+            write_json(self.folder / "steps" / f"{step}.json", facts)
 
     @property
     def finished(self) -> bool:
         """Whether everything was done, now or in an earlier process."""
         return read_status(self.folder).get("state") == "finished"
 
+    def _add(self, name: str, facts: Mapping[str, Any]) -> None:
+        path = self.folder / name
+        if self.writes:
+            write_json(path, {**_json_or_empty(path), **facts})
+
     def _append(self, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        if not self.writes:
+            return
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         path = self.folder / name
         with disk_errors(path), path.open("a", encoding="utf-8") as stream:
@@ -145,25 +160,36 @@ def open_run(folder: Path, recipe: Record) -> Iterator[Run]:
     """Open a run folder for this recipe, new or begun earlier; leave it finished or failed.
 
     A failure is written to status.json with its reason before it goes on to the caller. One process at a
-    time: a second is refused.
+    time, or one launch of several: another is refused. Several begin together, when the main one has made the
+    folder ready, and end together, so that what comes next finds it whole.
 
     Raises:
         CheckpointError: the folder belongs to another recipe, or another process is writing to it.
     """
+    run = Run(folder, recipe_hash(recipe), writes=is_main())
+    with _written(run, recipe) if run.writes else contextlib.nullcontext():
+        wait_for_all()
+        yield run
+        wait_for_all()
+
+
+@contextlib.contextmanager
+def _written(run: Run, recipe: Record) -> Iterator[None]:
+    """The folder locked and made ready, and how the block ended in its status."""
+    folder = run.folder
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        run = Run(folder, recipe_hash(recipe))
         _check_same_recipe(run)
         remove_leftovers(folder)
         for name in ("metrics.jsonl", "samples.jsonl"):
             _mend_tail(folder / name)
         if run.finished:
-            yield run
+            yield
             return
         _write_beginning(run, recipe)
         try:
-            yield run
+            yield
         except BaseException as error:
             with contextlib.suppress(IsoglossError, OSError):
                 _write_status(folder, "failed", why=_why(error))
@@ -172,12 +198,23 @@ def open_run(folder: Path, recipe: Record) -> Iterator[Run]:
 
 
 def find_run(out: Path, recipe: Record, *, name: str) -> Path:
-    """The folder under `out` that this recipe began or finished, else a new dated name."""
+    """The folder under `out` that this recipe began or finished, else a new dated name.
+
+    Processes that run it together all get the folder that the main one found.
+    """
+    return from_main(_begun(out, recipe) or _fresh(out, name))
+
+
+def _begun(out: Path, recipe: Record) -> Path | None:
     wanted = recipe_hash(recipe)
     for folder in sorted(out.glob("*/"), reverse=True):
         with contextlib.suppress(CheckpointError):  # a damaged one is for whoever asks for it
             if _hash_of(folder) == wanted:
                 return folder
+    return None
+
+
+def _fresh(out: Path, name: str) -> Path:
     fresh = f"{date.today().isoformat()}-{name}"
     taken = {folder.name for folder in out.glob("*/")}
     names = [fresh, *(f"{fresh}-{number}" for number in range(2, len(taken) + 3))]

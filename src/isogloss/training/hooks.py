@@ -17,13 +17,12 @@ from isogloss.training.feed import Batch, Micro
 
 @dataclass(frozen=True)
 class Moment:
-    """Where training stands when a hook is called.
+    """Where training stands when a hook is called, which happens on every process.
 
     Attributes:
         model: as the caller of `train` passed it, on its device.
         step: optimiser steps done.
         total: optimiser steps planned.
-        main: whether this is the process that writes the log; hooks are called on every process.
     """
 
     model: nn.Module
@@ -31,12 +30,10 @@ class Moment:
     phase: str
     step: int
     total: int
-    main: bool
 
     def log(self, metric: str, value: float, **more: Any) -> None:
-        """`Run.log` for this phase and step, on the main process alone."""
-        if self.main:
-            self.run.log(metric, value, phase=self.phase, step=self.step, **more)
+        """`Run.log` for this phase and step."""
+        self.run.log(metric, value, phase=self.phase, step=self.step, **more)
 
 
 class Hook:

@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import broadcast
 from torch import nn
 
 from isogloss.core.errors import CheckpointError
+from isogloss.core.processes import from_main, wait_for_all
 from isogloss.core.run import Run
 from isogloss.models.modes import evaluating
 from isogloss.training import checkpoints
@@ -94,7 +94,7 @@ def train(
             as split dev, a line per language and one without for the mean) and the checkpoints.
         phase: names this training within the run.
         seed: of the run; dropout's is derived from it.
-        evaluate: None to do without; then the last weights are kept.
+        evaluate: called on the main process alone; None to do without: then the last weights are kept.
         metric: what `evaluate` measures, as the log names it.
         higher_is_better: False if `evaluate` returns losses or perplexities.
         hooks: each of another name.
@@ -173,7 +173,7 @@ class _Loop:
         self._model, self._batches, self._plan, self._run, self._phase = model, batches, plan, run, phase
         self._evaluate, self._metric, self._higher_is_better = evaluate, metric, higher_is_better
         self._hooks, self._accelerator = hooks, accelerator
-        self._main: bool = accelerator.is_main_process
+        self._main = run.writes
         self._total = plan.total_steps(len(batches), processes=accelerator.num_processes)
         self._rate = schedule(plan, self._total)
         self._standing = _Standing(processes=accelerator.num_processes)
@@ -202,14 +202,14 @@ class _Loop:
         folder = self._run.checkpoints
         if self._main:
             checkpoints.sweep(folder)
-        self._accelerator.wait_for_everyone()
+        wait_for_all()
         saved = checkpoints.steps_saved(folder, self._phase)
         if saved:
             self._take_up(checkpoints.checkpoint_path(folder, self._phase, saved[-1]))
         if self._main:
             self._prune()
             self._run.rewind(self._phase, self._standing.step)
-        self._accelerator.wait_for_everyone()
+        wait_for_all()
 
     def _take_up(self, path: Path) -> None:
         state = checkpoints.load(path, self._model, self._optimiser)
@@ -307,15 +307,11 @@ class _Loop:
         return improved
 
     def _scores(self, evaluate: Evaluate) -> dict[str, float]:
-        """The main process's numbers, so that all processes decide alike; modes are left as they were."""
+        """The main process evaluates and tells the others, so that all decide alike."""
+        if not self._main:
+            return from_main({})
         with evaluating(self._model), torch.no_grad():
-            scores = dict(evaluate(self._model))
-        if self._accelerator.num_processes == 1:
-            return scores
-        values = torch.tensor(
-            [scores[name] for name in sorted(scores)], dtype=torch.float64, device=self._accelerator.device
-        )
-        return dict(zip(sorted(scores), broadcast(values).tolist(), strict=True))
+            return from_main(dict(evaluate(self._model)))
 
     def _judge(self, scores: Mapping[str, float]) -> bool:
         """Compare with the best so far, and count towards patience."""
@@ -346,7 +342,7 @@ class _Loop:
         if self._main:
             self._prune()
         self._figures.last_checkpoint = str(path)
-        self._accelerator.wait_for_everyone()
+        wait_for_all()
 
     def _prune(self) -> None:
         keep, best = self._plan.keep_checkpoints, self._standing.best_step
@@ -377,9 +373,7 @@ class _Loop:
             yield index * processes + self._accelerator.process_index
 
     def _moment(self) -> Moment:
-        return Moment(
-            self._model, self._run, self._phase, step=self._standing.step, total=self._total, main=self._main
-        )
+        return Moment(self._model, self._run, self._phase, step=self._standing.step, total=self._total)
 
     def _each_hook(self, name: str, *details: Any) -> None:
         for hook in self._hooks:
