@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,16 @@ def logged(run: RunRecord, metric: str, **where: Any) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl for a metric, narrowed by other columns."""
     wanted = {"metric": metric, **where}
     return [line for line in run.metrics if all(line.get(key) == value for key, value in wanted.items())]
+
+
+def shortened(value: Any, key: str = "") -> Any:
+    """A recipe's values with a few steps, a few sentences and a small vocabulary; its shape stays."""
+    if isinstance(value, dict):
+        return {name: shortened(inner, name) for name, inner in value.items()}
+    if isinstance(value, str) and (place := re.fullmatch(r"(miniature/(\w+)):(\d+)", value)):
+        return f"{place[1]}:{min(int(place[3]), _SENTENCES[place[2]])}"
+    smallest = {"steps": 3, "epochs": 0.1, "evaluate_every": 2, "checkpoint_every": 2, "size": 600}
+    return min(value, smallest[key]) if key in smallest else value
+
+
+_SENTENCES = {"train": 300, "dev": 8, "test": 8}
