@@ -83,6 +83,7 @@ def test_drawn_frames_keep_the_promises_of_their_fields(frame: Frame):
     assert (frame.object is not None) == (verb.valency in ("transitive", "ditransitive"))
     assert (frame.recipient is not None) == (verb.valency == "ditransitive")
     assert frame.place is not None or verb.valency != "goal"
+    assert not verb.many or frame.object.plural or frame.object.mass
     assert frame.time is None or frame.tense in concepts.times()[frame.time].tenses
     for phrase in (frame.subject, frame.object, frame.recipient, frame.place):
         if phrase is None:

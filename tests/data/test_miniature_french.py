@@ -46,6 +46,13 @@ GIFT = frame("send", object=some("letter"), recipient=noun("judge"), place=PARIS
         (frame("eat", object=noun("apple", adjective="big")), "Anna a mangé la grosse pomme."),
         (frame("hide", object=THREE_BAD), "Anna a caché les trois mauvais parapluies d'Oscar."),
         (frame("see", object=noun("boat", owner="Hassan")), "Anna a vu le bateau de Hassan."),
+        (frame("see", object=noun("man", plural=True, adjective="kind")), "Anna a vu les hommes gentils."),
+        (frame("buy", object=some("camera", adjective="new")), "Anna a acheté un nouvel appareil photo."),
+        (frame("lose", object=several("camera", adjective="red", count=3)),
+         "Anna a perdu trois appareils photo rouges."),
+        (frame("pick", object=noun("apple")), "Anna a cueilli la pomme."),
+        (frame("pick", object=noun("wheat")), "Anna a récolté le blé."),
+        (frame("cook", object=noun("soup")), "Anna a préparé la soupe."),
         # Partitives and negation
         (frame("drink", tense="present", object=some("water")), "Anna boit de l'eau."),
         (frame("eat", object=some("bread", adjective="fresh")), "Anna a mangé du pain frais."),
@@ -93,11 +100,11 @@ def test_french_paraphrases_front_the_time_or_the_place_or_name_the_recipient_fi
 @pytest.mark.parametrize(
     ("slot", "question"),
     [
-        ("subject", "Qui a envoyé la lettre au juge à Paris la semaine dernière?"),
-        ("object", "Qu'est-ce qu'Anna a envoyé au juge à Paris la semaine dernière?"),
-        ("recipient", "À qui est-ce qu'Anna a envoyé la lettre à Paris la semaine dernière?"),
-        ("place", "Où est-ce qu'Anna a envoyé la lettre au juge la semaine dernière?"),
-        ("time", "Quand est-ce qu'Anna a envoyé la lettre au juge à Paris?"),
+        ("subject", "Qui a envoyé la lettre au juge à Paris la semaine dernière ?"),
+        ("object", "Qu'est-ce qu'Anna a envoyé au juge à Paris la semaine dernière ?"),
+        ("recipient", "À qui est-ce qu'Anna a envoyé la lettre à Paris la semaine dernière ?"),
+        ("place", "Où est-ce qu'Anna a envoyé la lettre au juge la semaine dernière ?"),
+        ("time", "Quand est-ce qu'Anna a envoyé la lettre au juge à Paris ?"),
     ],
 )
 def test_french_asks_so(slot, question):
@@ -106,12 +113,12 @@ def test_french_asks_so(slot, question):
 
 def test_french_questions_about_obliques_and_things():
     assert (
-        french.ask(frame("play", PAUL, object=some("flute")), "object") == "De quoi est-ce que Paul a joué?"
+        french.ask(frame("play", PAUL, object=some("flute")), "object") == "De quoi est-ce que Paul a joué ?"
     )
     visit = frame("visit", PAUL, object=ANNA)
-    assert french.ask(visit, "object") == "À qui est-ce que Paul a rendu visite?"
+    assert french.ask(visit, "object") == "À qui est-ce que Paul a rendu visite ?"
     hens = frame("rest", noun("hen", plural=True), time="today")
-    assert french.ask(hens, "subject") == "Qu'est-ce qui s'est reposé aujourd'hui?"
+    assert french.ask(hens, "subject") == "Qui s'est reposé aujourd'hui ?"
 
 
 def test_a_french_tree_keeps_fused_words_whole_and_hangs_negation_on_the_verb():

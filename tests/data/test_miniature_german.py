@@ -129,8 +129,13 @@ def test_german_asks_for_persons_by_case_and_for_goals_with_wohin():
     assert german.ask(frame("thank", object=PAUL), "object") == "Wem hat Anna gedankt?"
     assert german.ask(frame("go", place=noun("port")), "place") == "Wohin ist Anna gegangen?"
     hens = frame("rest", noun("hen", plural=True), "present", place=noun("garden"))
-    assert german.ask(hens, "subject") == "Was ruht sich im Garten aus?"
+    assert german.ask(hens, "subject") == "Wer ruht sich im Garten aus?"
     assert german.ask(hens, "place") == "Wo ruhen die Hühner sich aus?"
+
+
+def test_german_picks_fruit_and_harvests_crops():
+    assert german.tell(frame("pick", object=noun("apple"))).text == "Anna hat den Apfel gepflückt."
+    assert german.tell(frame("pick", object=noun("wheat"))).text == "Anna hat den Weizen geerntet."
 
 
 def test_a_german_tree_hangs_auxiliary_and_particle_on_the_verb():

@@ -63,6 +63,7 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
         (frame("sleep", Phrase("lion"), "future", place=Phrase("forest")), "Лев будет спать в лесу."),
         (frame("travel", tense="present", place=Phrase("France", "place")), "Анна ездит во Францию."),
         (frame("wash", object=Phrase("shirt")), "Анна постирала рубашку."),
+        (frame("carry", tense="future", object=Phrase("ladder")), "Анна понесёт лестницу."),
         (frame("break", object=some("bottle", 2)), "Анна разбила две бутылки."),
         (
             frame("lie", Phrase("Athens", "place"), "present", place=Phrase("Greece", "place")),

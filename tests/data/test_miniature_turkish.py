@@ -59,6 +59,13 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
             frame("lie", Phrase("Dakar", "place"), "present", place=Phrase("Senegal", "place")),
             "Dakar Senegal'de bulunur.",
         ),
+        (frame("eat", object=some("tomato")), "Anna domates yedi."),
+        (frame("see", object=some("lion")), "Anna aslanlar gördü."),
+        (frame("eat", object=some("tomato", adjective="ripe"), negated=True), "Anna olgun domates yemedi."),
+        (frame("open", object=Phrase("window", definite=False), negated=True), "Anna pencere açmadı."),
+        (frame("play", object=Phrase("violin")), "Anna keman çaldı."),
+        (frame("play", object=Phrase("violin", owner="Ali")), "Anna Ali'nin kemanını çaldı."),
+        (frame("meet", object=some("king", 2)), "Anna iki kral ile buluştu."),
         (frame("be", Phrase("boat"), quality="red"), "Kayık kırmızıydı."),
         (frame("be", Phrase("boat"), quality="red", negated=True), "Kayık kırmızı değildi."),
         (frame("be", some("tree", owner="Ali"), "present", quality="big"), "Ali'nin ağaçları büyük."),
@@ -120,6 +127,8 @@ def test_turkish_question_words_have_the_case_of_the_answer_and_precede_a_bare_o
     assert turkish.ask(frame("see", object=OMAR), "object") == "Anna kimi gördü?"
     assert turkish.ask(frame("thank", object=OMAR), "object") == "Anna kime teşekkür etti?"
     assert turkish.ask(frame("see", object=Phrase("lion")), "object") == "Anna neyi gördü?"
+    assert turkish.ask(frame("meet", object=OMAR), "object") == "Anna kiminle buluştu?"
+    assert turkish.ask(frame("rest", Phrase("hen")), "subject") == "Hangi hayvan dinlendi?"
     assert (
         turkish.ask(frame("eat", object=some("egg", 2), time="today"), "time")
         == "Anna ne zaman iki yumurta yedi?"

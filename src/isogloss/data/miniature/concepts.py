@@ -30,6 +30,7 @@ class Verb:
         topic: food, market, farming, home, school, music, travel or health; None when it tells no topic.
         subjects, objects, recipients: classes of nouns (`Noun.classes`) that fit the slot.
         places: what may say where: classes of nouns, and `proper` for cities and countries.
+        many: takes no single thing as its object ("count").
         habit: sensible as a habit, and so in the present.
         opposite: id of the verb that undoes it or is its reverse, or None.
     """
@@ -40,6 +41,7 @@ class Verb:
     subjects: tuple[str, ...]
     objects: tuple[str, ...]
     recipients: tuple[str, ...]
+    many: bool
     places: tuple[str, ...]
     habit: bool
     opposite: str | None
@@ -100,13 +102,17 @@ class Time:
 class Link:
     """What a deed tends to bring about: `effect` is a verb, the slots say which of the cause's fill its own.
 
-    `subject` and `object` are slots of the cause; `object` is None for an intransitive effect.
+    `subject` and `object` are slots of the cause; `object` is None for an intransitive effect. `no_effects` are
+    verbs that would be an unlikely effect of the cause, `no_causes` an unlikely cause of the effect: what merely
+    might happen too (buying what one then eats) is in neither.
     """
 
     cause: str
     effect: str
     subject: str
     object: str | None
+    no_effects: tuple[str, ...]
+    no_causes: tuple[str, ...]
 
 
 @cache
@@ -120,6 +126,7 @@ def verbs() -> Mapping[str, Verb]:
             subjects=tuple(row["subjects"].split()),
             objects=tuple(row["objects"].split()),
             recipients=tuple(row["recipients"].split()),
+            many=row["many"] == "yes",
             places=tuple(row["places"].split()),
             habit=row["habit"] == "yes",
             opposite=row["opposite"] or None,
@@ -174,7 +181,14 @@ def times() -> Mapping[str, Time]:
 def links() -> Mapping[str, Link]:
     """What follows from a verb, by the id of the cause."""
     return {
-        id: Link(id, row["effect"], row["subject"], row["object"] or None)
+        id: Link(
+            id,
+            row["effect"],
+            row["subject"],
+            row["object"] or None,
+            no_effects=tuple(row["no_effects"].split()),
+            no_causes=tuple(row["no_causes"].split()),
+        )
         for id, row in read_table("links.tsv").items()
     }
 

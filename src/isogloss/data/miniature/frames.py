@@ -178,7 +178,7 @@ def _any_frame(dice: _Dice) -> Frame:
     taken: list[str] = []
     subject = _phrase(dice, verb.subjects, taken, actor=True)
     recipient = _phrase(dice, verb.recipients, taken, actor=True) if verb.recipients else None
-    thing = _phrase(dice, verb.objects, taken, general=habitual) if verb.objects else None
+    thing = _phrase(dice, verb.objects, taken, general=habitual, many=verb.many) if verb.objects else None
     place = _place(dice, verb, taken) if verb.valency == "goal" or dice.chance(0.45) else None
     time = _time(dice, tense) if dice.chance(0.85 if habitual else 0.6) else None
     # "Does not sing every day" leaves open what is denied, and languages differ on it.
@@ -204,13 +204,20 @@ def _fitting(phrase: Phrase) -> tuple[Adjective, ...]:
 
 
 def _phrase(
-    dice: _Dice, classes: tuple[str, ...], taken: list[str], *, actor: bool = False, general: bool = False
+    dice: _Dice,
+    classes: tuple[str, ...],
+    taken: list[str],
+    *,
+    actor: bool = False,
+    general: bool = False,
+    many: bool = False,
 ) -> Phrase:
     """A participant of one of the classes, none of it in `taken`, to which its ids are added.
 
     Args:
         actor: likelier to be named or definite, as subjects and recipients are.
         general: a kind rather than an individual ("apples", "milk"), as habits have it.
+        many: more than one, unless it is a mass.
     """
     if "person" in classes and not general and dice.chance(0.5 if actor else 0.4):
         return Phrase(_fresh_name(dice, taken), "name")
@@ -220,7 +227,7 @@ def _phrase(
     adjective = dice.pick(fitting).id if fitting and dice.chance(0.35) else None
     if general:
         return Phrase(noun.id, plural=not noun.mass, definite=False, adjective=adjective)
-    plural = not noun.mass and dice.chance(0.3)
+    plural = not noun.mass and (many or dice.chance(0.3))
     count = 2 + int(dice.throw() * 9) if plural and dice.chance(0.5) else None
     owned = not noun.person and dice.chance(0.15)
     owner = _fresh_name(dice, taken) if owned else None
@@ -308,6 +315,33 @@ def consequence(frame: Frame) -> Frame | None:
     if not fits(subject, effect.subjects) or (thing is not None and not fits(thing, effect.objects)):
         return None
     return Frame(effect.id, _known(subject), frame.tense, object=_known(thing) if thing else None)
+
+
+def retold(frame: Frame) -> Frame:
+    """A cause, told after its effect: what the effect has named is known by now. As it is if nothing follows."""
+    link = links().get(frame.verb)
+    if link is None:
+        return frame
+    for slot in (link.subject, link.object):
+        if slot is not None:
+            frame = _with(frame, slot, _known(getattr(frame, slot)))
+    return frame
+
+
+def unlikely(frame: Frame, verb: str) -> Frame | None:
+    """The same of another verb, without the parts it does not take; None when those it takes do not fit."""
+    other = verbs()[verb]
+    thing = frame.object if other.objects else None
+    recipient = frame.recipient if other.recipients else None
+    wanted = ((frame.subject, other.subjects), (thing, other.objects), (recipient, other.recipients))
+    if any(classes and (phrase is None or not fits(phrase, classes)) for phrase, classes in wanted):
+        return None
+    place = frame.place if frame.place is not None and _happens_in(other, frame.place) else None
+    return replace(frame, verb=verb, object=thing, recipient=recipient, place=place)
+
+
+def _happens_in(verb: Verb, place: Phrase) -> bool:
+    return "proper" in verb.places if place.kind == "place" else fits(place, verb.places)
 
 
 def elsewhere(frame: Frame, seed: int) -> Frame | None:

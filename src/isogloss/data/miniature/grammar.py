@@ -92,9 +92,13 @@ class Telling:
         return frozenset(slot for slot, _, _ in self.roles)
 
 
+_MARKS_APART = {("fr-Latn", "?")}
+"""What a language sets off from the last word: "Qui dort ?" """
+
+
 def tell_tree(language: str, root: Node, *, end: str = ".") -> Telling:
     """The sentence of a tree: its words in order, spelled, with `end` as its last mark."""
-    mark = Node(end, "PUNCT", "punct", glue="left")
+    mark = Node(end, "PUNCT", "punct", glue="" if (language, end) in _MARKS_APART else "left")
     line = _Line()
     line.add(replace(root, relation="root", after=(*root.after, mark)))
     forms = [node.form for node in line.nodes]

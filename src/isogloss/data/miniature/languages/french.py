@@ -31,6 +31,15 @@ _RENDRE_VISITE: Entry = {
     "noun": "visite",
 }
 
+# "Récolter" is for crops; a fruit is picked by hand.
+_CUEILLIR: Entry = {
+    **_WORDS.verbs["pick"],
+    "singular": "cueille",
+    "plural": "cueillent",
+    "future": "cueillera",
+    "participle": "cueilli",
+}
+
 
 def tell(frame: Frame, *, style: int = 0) -> Telling:
     """The frame in French. Style 1 fronts the time, or else the place, or else names the recipient first."""
@@ -50,7 +59,7 @@ def ask(frame: Frame, slot: Slot) -> str:
     """A question in French: "Où est-ce qu'Anna a vendu le bateau hier?" """
     kept = asked(frame, slot)
     if slot == "subject":
-        opening = _subject_question(frame.subject)
+        opening: tuple[Node, ...] = (Node("qui", "PRON", "nsubj"),)
         helpers, form, _ = _verb_group(frame, Phrase("man"))
     else:
         subject = _noun_phrase(kept.subject, "nsubj", "subject")
@@ -109,7 +118,8 @@ def _noun_phrase(
     following = leading[0].form if leading else form
     fronted = any(node.tag == "ADJ" for node in leading)
     before = (*_determiner(phrase, following, marker, denied=denied, fronted=fronted), *leading)
-    after = (*trailing, *_owner(phrase))
+    tail = (Node(row["tail"], "NOUN", "nmod"),) if row["tail"] else ()
+    after = (*tail, *trailing, *_owner(phrase))
     return Node(form, "NOUN", relation, before=before, after=after, role=role, concept=phrase.head)
 
 
@@ -198,8 +208,11 @@ def _partitive(article: str, following: str) -> tuple[Node, ...]:
 
 def _row(frame: Frame) -> Entry:
     """The words of the frame's verb."""
-    if frame.verb == "visit" and frame.object is not None and frame.object.person:
+    thing = frame.object
+    if frame.verb == "visit" and thing is not None and thing.person:
         return _RENDRE_VISITE
+    if frame.verb == "pick" and thing is not None and "fruit" in concepts.nouns()[thing.head].classes:
+        return _CUEILLIR
     return _WORDS.verbs[frame.verb]
 
 
@@ -306,12 +319,6 @@ def _predicate(frame: Frame, subject: Node) -> Node:
 
 
 # Questions
-
-
-def _subject_question(subject: Phrase) -> tuple[Node, ...]:
-    if subject.person:
-        return (Node("qui", "PRON", "nsubj"),)
-    return (*_what(), Node("qui", "PRON", "nsubj"))
 
 
 def _what() -> tuple[Node, ...]:

@@ -55,6 +55,14 @@ _FRESSEN: Entry = {
     "participle": "gefressen",
 }
 
+# Crops are harvested; a fruit is picked by hand.
+_PFLUECKEN: Entry = {
+    **_WORDS.verbs["pick"],
+    "infinitive": "pflücken",
+    "singular": "pflückt",
+    "participle": "gepflückt",
+}
+
 
 def tell(frame: Frame, *, style: int = 0) -> Telling:
     """The frame in German.
@@ -171,6 +179,9 @@ def _row(frame: Frame) -> Entry:
     """The words of the frame's verb."""
     if frame.verb == "eat" and not frame.subject.person:
         return _FRESSEN
+    thing = frame.object
+    if frame.verb == "pick" and thing is not None and "fruit" in concepts.nouns()[thing.head].classes:
+        return _PFLUECKEN
     return _WORDS.verbs[frame.verb]
 
 
@@ -318,7 +329,8 @@ def _question_word(frame: Frame, slot: Slot) -> Node:
         return Node("wohin" if goal else "wo", "ADV", "advmod")
     phrase: Phrase = getattr(frame, slot)
     if slot == "subject":
-        return Node("wer" if phrase.person else "was", "PRON", "nsubj")
+        # Of an animal too: "was hat die Kuh gesehen" would ask what the cow saw.
+        return Node("wer" if phrase.animate else "was", "PRON", "nsubj")
     if slot == "recipient" or _row(frame)["object_case"] == "dative":
         return Node("wem", "PRON", "iobj")
     return Node("wen" if phrase.person else "was", "PRON", "obj")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from isogloss.data.miniature.concepts import verbs
 from isogloss.data.miniature.frames import Frame, Phrase, Slot, asked
-from isogloss.data.miniature.grammar import Node, Telling, name_node, tell_tree
+from isogloss.data.miniature.grammar import Node, Telling, case, name_node, tell_tree
 from isogloss.data.miniature.languages.turkish_forms import (
     Case,
     attach,
@@ -54,7 +56,7 @@ def ask(frame: Frame, slot: Slot) -> str:
 def _noun_phrase(
     phrase: Phrase, wanted: Case, relation: str, role: Slot | None, *, generic: bool = False
 ) -> Node:
-    """A participant in a case; `generic` is the kind alone, in the singular: "elma yer", eats apples."""
+    """A participant in a case; `generic` is the kind alone, in the singular: "elma yedi", ate apples."""
     if phrase.kind != "noun":
         return name_node(_name(phrase, wanted), phrase, relation, role)
     row = _WORDS.nouns[phrase.head]
@@ -115,23 +117,34 @@ def _small_word(form: str, tag: str, relation: str) -> Node:
 def _marked(frame: Frame) -> bool:
     """Whether the object has a case ending.
 
-    Definite ones have, and any object of some verbs; of others (`habit`) when it is a kind: "kapıları açar".
+    Definite ones have, and any object of some verbs; of others (`habit`) when habits regard a kind: "kapıları açar".
     """
     assert frame.object is not None
     governs = _WORDS.verbs[frame.verb]["governs"]
-    return frame.object.definite or governs in ("acc", "dat") or (governs == "habit" and _generic(frame))
+    habitual = frame.tense == "present" and _generic(frame)
+    if governs == "bare" and _generic(frame):
+        return False
+    return frame.object.definite or governs in ("acc", "dat", "ile") or (governs == "habit" and habitual)
 
 
 def _generic(frame: Frame) -> bool:
-    """Whether the object is a kind of thing, as habits have it: "apples"."""
+    """Whether the object is told as a kind: "elma yer", eats apples.
+
+    So are uncounted plurals in habits and denials, and elsewhere unless they live or have an adjective. A single
+    thing is in a denial: "pencere açmadı", opened no window. And any instrument that is played (`bare`): with an
+    ending, "kemanı çaldı", it would rather be stolen.
+    """
     thing = frame.object
-    return (
-        frame.tense == "present"
-        and thing is not None
-        and thing.plural
-        and not thing.definite
-        and thing.count is None
-    )
+    if thing is None or thing.count is not None or thing.owner is not None:
+        return False
+    bare = thing.adjective is None and not thing.animate
+    if bare and _WORDS.verbs[frame.verb]["governs"] == "bare":
+        return True
+    if thing.definite:
+        return False
+    if thing.plural:
+        return frame.tense == "present" or frame.negated or bare
+    return frame.negated and bare
 
 
 def _objects(frame: Frame, *, shifted: bool) -> tuple[Node, ...]:
@@ -147,8 +160,12 @@ def _objects(frame: Frame, *, shifted: bool) -> tuple[Node, ...]:
 
 
 def _object(frame: Frame, thing: Phrase) -> Node:
-    if _WORDS.verbs[frame.verb]["governs"] == "dat":
+    governs = _WORDS.verbs[frame.verb]["governs"]
+    if governs == "dat":
         return _noun_phrase(thing, "dat", "obl", "object")
+    if governs == "ile":
+        phrase = _noun_phrase(thing, "nom", "obl", "object")
+        return replace(phrase, after=(*phrase.after, case("ile")))
     if _marked(frame):
         return _noun_phrase(thing, "acc", "obj", "object")
     return _noun_phrase(thing, "nom", "obj", "object", generic=_generic(frame))
@@ -231,9 +248,14 @@ def _question_word(frame: Frame, slot: Slot) -> Node:
         return Node("nereye" if goal else "nerede", "PRON", "obl")
     phrase: Phrase = getattr(frame, slot)
     if slot == "subject":
-        return Node("kim" if phrase.person else "ne", "PRON", "nsubj")
-    if slot == "recipient" or _WORDS.verbs[frame.verb]["governs"] == "dat":
+        if phrase.person:
+            return Node("kim", "PRON", "nsubj")
+        return Node("hayvan", "NOUN", "nsubj", (Node("hangi", "DET", "det"),))
+    governs = _WORDS.verbs[frame.verb]["governs"]
+    if slot == "recipient" or governs == "dat":
         return Node("kime" if phrase.person else "neye", "PRON", "obl")
+    if governs == "ile":
+        return Node("kiminle" if phrase.person else "neyle", "PRON", "obl")
     if phrase.person:
         return Node("kimi", "PRON", "obj")
     return Node("neyi" if _marked(frame) else "ne", "PRON", "obj")
