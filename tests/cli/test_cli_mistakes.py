@@ -83,7 +83,9 @@ def test_a_wrong_recipe_names_key_and_remedy(shell, recipe, changes, wanted):
 
 
 def test_several_mistakes_are_told_together(shell, recipe):
-    refused(shell("plan", recipe(lenght=3, seed="x")), "'lenght'", "seed", "a whole number")
+    message = refused(shell("plan", recipe(lenght=3, seed="x")), "'lenght'", "seed", "a whole number")
+    assert message.count("r.yaml:") == 2
+    assert "to do:  r.yaml" not in message
 
 
 def test_a_recipe_without_a_method_or_with_nothing_says_so(shell, tmp_path):

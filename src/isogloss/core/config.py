@@ -216,7 +216,8 @@ def validate(document: Document, schema: type[RecordType]) -> RecordType:
         return schema.model_validate(document.values)
     except ValidationError as error:
         problems = [_problem(document, schema, details) for details in error.errors()]
-        raise _joined(_merged(problems)) from None
+        merged = _merged(problems)
+        raise (merged[0] if len(merged) == 1 else _Several(merged)) from None
 
 
 def _merged(problems: Sequence[RecipeError]) -> list[RecipeError]:
@@ -232,14 +233,16 @@ def _merged(problems: Sequence[RecipeError]) -> list[RecipeError]:
     return list(merged.values())
 
 
-def _joined(problems: Sequence[RecipeError]) -> RecipeError:
-    first = problems[0]
-    if len(problems) == 1:
-        return first
-    others = "\n".join(problem.message() for problem in problems[1:])
-    return RecipeError(
-        first.got, wanted=first.wanted, fix=f"{first.fix}\n{others}".strip(), where=first.where
-    )
+class _Several(RecipeError):
+    """Problems of one recipe, told one after another."""
+
+    def __init__(self, problems: Sequence[RecipeError]) -> None:
+        self._problems = problems
+        first = problems[0]
+        super().__init__(first.got, wanted=first.wanted, fix=first.fix, where=first.where)
+
+    def message(self) -> str:
+        return "\n".join(problem.message() for problem in self._problems)
 
 
 def _problem(document: Document, schema: type[Record], details: Details) -> RecipeError:

@@ -85,10 +85,17 @@ def _pretrain(recipe: PretrainRecipe, title: str, known: Mapping[str, Plan]) -> 
     counted = sizes(config, auto=recipe.objective, vocabulary=vocabulary)
     rows = [
         *_size_rows(counted),
+        *_vocabulary_rows(recipe),
         *_language_model_rows(recipe.training, recipe.length),
         *_memory_rows(config, counted["total"], recipe.training, recipe.length),
     ]
     return Plan(title, tuple(rows), config, vocabulary)
+
+
+def _vocabulary_rows(recipe: PretrainRecipe) -> Iterator[Row]:
+    if recipe.vocabulary is not None:
+        note = "of which a small corpus may give fewer; the model is then smaller by their rows"
+        yield Row("vocabulary", f"{recipe.vocabulary.size:,}", note)
 
 
 def _new_vocabulary(recipe: PretrainRecipe) -> int:
