@@ -6,11 +6,18 @@ Import from any test: `from tiny_models import tiny_tokenizer, tiny_model`.
 from __future__ import annotations
 
 import functools
+import json
+import re
+import unicodedata
+from collections import Counter
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from isogloss.vocab.train import train_vocabulary
+from isogloss.vocab.unigram import train_unigram
 
 SENTENCES = (
     "The old woman saw the red house in London.",
@@ -47,7 +54,6 @@ STYLES = {
 """The style of tokenizer each family usually comes with."""
 
 _XLMR = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-_BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _SENTINELS = tuple(f"<extra_id_{i}>" for i in range(20))
 
 
@@ -157,14 +163,15 @@ def _unigram(texts: tuple[str, ...], size: int) -> PreTrainedTokenizerFast:
 
 
 def _pieces(texts: tuple[str, ...], size: int, special: tuple[str, ...]) -> Tokenizer:
-    tokenizer = Tokenizer(models.Unigram())
+    """By our trainer: the library's gives another vocabulary in every process."""
+    spaced = ["▁" + unicodedata.normalize("NFKC", text).replace(" ", "▁") for text in texts]
+    words = Counter(word for text in spaced for word in re.findall(r"▁?[\w']+|.", text))
+    learnt = train_unigram(words, size=size - len(special))
+    vocabulary = [*((token, 0.0) for token in special), *learnt]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, special.index("<unk>")))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=list(special), unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
@@ -195,7 +202,7 @@ def _byte_trainer(size: int, special: tuple[str, ...]) -> Any:
     return trainers.BpeTrainer(
         vocab_size=max(size, 256 + len(special) + 40),
         special_tokens=list(special),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
 
@@ -221,12 +228,11 @@ def _wrap_roberta_like(tokenizer: Tokenizer, start: str, end: str, **extra: Any)
 
 
 def _wordpiece(texts: tuple[str, ...], size: int) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learnt = json.loads(train_vocabulary({"all": texts}, kind="wordpiece", size=size).tokenizer_json)
+    tokenizer = Tokenizer(models.WordPiece(learnt["model"]["vocab"], unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(_BERT), show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

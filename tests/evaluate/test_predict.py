@@ -38,7 +38,7 @@ def task_model(kind, family, style, **options):
     return build_task_model(kind, source, labels=inventory(EXAMPLES[kind]), **options)
 
 
-def learn(model, tokenizer, examples, *, steps=150, rate=5e-3, max_length=64, stride=None):
+def learn(model, tokenizer, examples, *, steps=300, rate=2e-3, max_length=64, stride=None):
     """Until the loss is next to nothing, or that many steps."""
     features = encode(
         model.kind,
