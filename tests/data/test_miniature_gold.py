@@ -78,7 +78,7 @@ def test_the_wrong_choice_differs_from_the_right_one(language):
 
 def test_what_a_link_calls_unlikely_is_no_link():
     for link in links().values():
-        assert set(link.no_effects) | set(link.no_causes) <= set(verbs())
+        assert set(link.no_effects) | set(link.no_causes) <= {*verbs(), "exchanged"}
         assert link.effect not in link.no_effects
         assert not {other.cause for other in links().values() if other.effect == link.effect} & set(
             link.no_causes
@@ -96,6 +96,9 @@ def test_a_cause_told_after_its_effect_names_the_same_people_and_things():
     assert unlikely(told, "paint") == replace(told, verb="paint")
     assert unlikely(told, "play") is None
     assert unlikely(told, "sleep") == replace(told, verb="sleep", object=None)
+    assert unlikely(told, "exchanged") is None
+    gift = Frame("give", Phrase("Anna", "name"), "past", object=Phrase("key"), recipient=A_SOLDIER)
+    assert unlikely(gift, "exchanged") == replace(gift, subject=A_SOLDIER, recipient=gift.subject)
 
 
 def test_inference_denies_nothing_of_someone_new():

@@ -104,7 +104,8 @@ class Link:
 
     `subject` and `object` are slots of the cause; `object` is None for an intransitive effect. `no_effects` are
     verbs that would be an unlikely effect of the cause, `no_causes` an unlikely cause of the effect: what merely
-    might happen too (buying what one then eats) is in neither.
+    might happen too (buying what one then eats) is in neither. `exchanged` among them is the same verb with its
+    persons in each other's place.
     """
 
     cause: str

@@ -329,7 +329,12 @@ def retold(frame: Frame) -> Frame:
 
 
 def unlikely(frame: Frame, verb: str) -> Frame | None:
-    """The same of another verb, without the parts it does not take; None when those it takes do not fit."""
+    """The same of another verb, without the parts it does not take; None when those it takes do not fit.
+
+    For "exchanged", the same verb with its persons in each other's place.
+    """
+    if verb == "exchanged":
+        return _exchanged(frame)
     other = verbs()[verb]
     thing = frame.object if other.objects else None
     recipient = frame.recipient if other.recipients else None
@@ -338,6 +343,16 @@ def unlikely(frame: Frame, verb: str) -> Frame | None:
         return None
     place = frame.place if frame.place is not None and _happens_in(other, frame.place) else None
     return replace(frame, verb=verb, object=thing, recipient=recipient, place=place)
+
+
+def _exchanged(frame: Frame) -> Frame | None:
+    """Subject and recipient, or else subject and object, in each other's place; None when they do not fit there."""
+    verb = verbs()[frame.verb]
+    slot, classes = ("recipient", verb.recipients) if verb.recipients else ("object", verb.objects)
+    other: Phrase | None = getattr(frame, slot)
+    if other is None or not fits(other, verb.subjects) or not fits(frame.subject, classes):
+        return None
+    return _with(replace(frame, subject=other), slot, frame.subject)
 
 
 def _happens_in(verb: Verb, place: Phrase) -> bool:
