@@ -10,6 +10,7 @@ import sys
 
 from isogloss.cli.app import app
 from isogloss.core.errors import IsoglossError
+from isogloss.core.processes import leave
 
 __all__ = ["main"]
 
@@ -34,3 +35,5 @@ def main() -> None:
         if end.code == _INTERRUPTED:
             sys.stderr.write("stopped; run the same command again to go on from the last checkpoint\n")
         raise
+    finally:
+        leave()

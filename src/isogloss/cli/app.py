@@ -130,11 +130,14 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from t
 
 
 def _run(recipe: str, overrides: list[str], out: Path) -> None:
+    from isogloss.core.processes import is_main
     from isogloss.methods.table import load_recipe, run_recipe
     from isogloss.report.console import print_run
     from isogloss.report.page import stage_folders
 
     folder = run_recipe(load_recipe(recipe, overrides=overrides), out=out)
+    if not is_main():
+        return
     for part in stage_folders(folder) or [folder]:
         print_run(part)
     typer.echo(f"report: {folder / 'report.html'}")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from isogloss.compress.layers import keep_layers, layer_map
 from isogloss.compress.vocabulary import keep_rows
 from isogloss.core.config import Record
+from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.data.batches import LanguageModelBatches
 from isogloss.data.masking import Masking
@@ -166,11 +167,10 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
     pair = _make_student(recipe, texts, run)
     if recipe.phase1 is not None:
         _general(recipe, recipe.phase1, texts, pair, run)
-    if recipe.phase2 is None:
-        save_model(pair.student, pair.tokenizer, run.model)
-        return
-    save_model(pair.student, pair.tokenizer, run.folder / "student")
-    _task(recipe, recipe.phase2, pair, run)
+    if run.writes:
+        save_model(pair.student, pair.tokenizer, run.folder / "student" if recipe.phase2 else run.model)
+    if recipe.phase2 is not None:
+        _task(recipe, recipe.phase2, pair, run)
 
 
 def _make_student(recipe: DistilRecipe, texts: Texts, run: Run) -> _Pair:
@@ -192,9 +192,10 @@ def _make_student(recipe: DistilRecipe, texts: Texts, run: Run) -> _Pair:
 def _trimmed(recipe: DistilRecipe, texts: Texts, tokenizer: Any, teacher: Any, run: Run) -> tuple[Any, Any]:
     """Tokenizer and teacher on the pieces the corpora use; counted once, found again on resuming."""
     folder = run.folder / "vocabulary"
-    if not folder.exists():
-        rule = recipe.student.vocabulary
-        save_trimmed(folder, trim_vocabulary(tokenizer, texts, threshold=rule.min_probability), tokenizer)
+    with main_first():
+        if not folder.exists():
+            threshold = recipe.student.vocabulary.min_probability
+            save_trimmed(folder, trim_vocabulary(tokenizer, texts, threshold=threshold), tokenizer)
     trimmed = load_trimmed(folder)
     run.rewind("trim", -1)
     for tag, lost in trimmed.lost.items():
@@ -251,8 +252,10 @@ class DistillationStep:
 
 def _task(recipe: DistilRecipe, phase: TaskTraining, pair: _Pair, run: Run) -> None:
     """Phase 2, and the scores of the student and of the models beside it."""
-    beside = load_beside(phase)
+    beside = load_beside(phase) if run.writes else {}
     model, outcome = fit(pair.student, pair.tokenizer, phase, run=run, phase="phase2", seed=recipe.seed)
+    if not run.writes:  # the main process saves and scores
+        return
     save_task_model(model, pair.tokenizer, run.model)
     models = beside | {"student": (model, pair.tokenizer)}
     score_all(run, models, phase, source=recipe.languages.source, step=outcome.step)

@@ -21,7 +21,7 @@ class FinetuneRecipe(TaskTraining):
     Attributes:
         model: folder or Hub id; in a pipeline, `stage:NAME` is the model an earlier stage left.
         as_name: what the scores call the model in tables.
-        name: of the run folder; None makes one from the task.
+        name: of the run folder; None takes the method.
         seed: of everything random.
     """
 
@@ -35,8 +35,10 @@ class FinetuneRecipe(TaskTraining):
 def finetune(recipe: FinetuneRecipe, run: Run) -> None:
     """Learn the task from `train`, choose by `dev`, score on `test`, leave the model in the run folder."""
     tokenizer = load_tokenizer(recipe.model)
-    beside = load_beside(recipe)
+    beside = load_beside(recipe) if run.writes else {}
     model, outcome = fit(recipe.model, tokenizer, recipe, run=run, phase="finetune", seed=recipe.seed)
+    if not run.writes:  # the main process saves and scores
+        return
     save_task_model(model, tokenizer, run.model)
     note_model(run, recipe.as_name, model, tokenizer)
     models = beside | {recipe.as_name: (model, tokenizer)}

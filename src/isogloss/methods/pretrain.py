@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from isogloss.core.config import Record
 from isogloss.core.files import whole_folder
+from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
 from isogloss.data.batches import LanguageModelBatches, TextObjective
 from isogloss.data.features import IGNORED
@@ -130,6 +132,8 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     mixture = _mixture(recipe, files)
     model = _model(recipe, tokenizer)
     outcome = _train(recipe, run, model=model, tokenizer=tokenizer, files=files, mixture=mixture)
+    if not run.writes:  # the main process saves and scores
+        return
     save_model(model, tokenizer, run.model)
     note_model(run, recipe.as_name, model, tokenizer)
     _score(recipe, run, model, tokenizer, step=outcome.step)
@@ -149,20 +153,24 @@ def _tokenizer(recipe: PretrainRecipe, texts: Texts, run: Run) -> Any:
     if recipe.vocabulary is None:
         return load_tokenizer(recipe.tokenizer or str(recipe.model))
     folder = run.folder / "tokenizer"
-    if not folder.exists():
-        settings = recipe.vocabulary.model_dump()
-        vocabulary = train_vocabulary(texts, objective=recipe.objective, seed=recipe.seed, **settings)
-        longest = recipe.architecture.max_length if recipe.architecture else None
-        with whole_folder(folder, seal=False) as unfinished:
-            vocabulary.save(unfinished, max_length=longest)
+    with main_first():
+        if not folder.exists():
+            _train_vocabulary(recipe, recipe.vocabulary, texts, folder)
     return load_tokenizer(folder)
 
 
+def _train_vocabulary(recipe: PretrainRecipe, spec: VocabularySpec, texts: Texts, folder: Path) -> None:
+    vocabulary = train_vocabulary(texts, objective=recipe.objective, seed=recipe.seed, **spec.model_dump())
+    longest = recipe.architecture.max_length if recipe.architecture else None
+    with whole_folder(folder, seal=False) as unfinished:
+        vocabulary.save(unfinished, max_length=longest)
+
+
 def _mixture(recipe: PretrainRecipe, files: Mapping[str, TokenFile]) -> Mixture:
-    plan = recipe.training
+    plan, processes = recipe.training, process_count()
     sequences = sum(file.count for file in files.values()) // recipe.length
-    steps = plan.total_steps(max(1, sequences // plan.batch_size))
-    budget = steps * plan.accumulate * plan.batch_size * recipe.length
+    steps = plan.total_steps(max(1, sequences // plan.batch_size), processes=processes)
+    budget = steps * processes * plan.accumulate * plan.batch_size * recipe.length
     sizes = {tag: file.count for tag, file in files.items()}
     return Mixture(recipe.mixture.resolve(sizes, budget=budget), seed=recipe.seed)
 

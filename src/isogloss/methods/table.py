@@ -9,6 +9,7 @@ from typing import Any
 
 from isogloss.core.config import Document, Record, override, parse_document, read_document, validate
 from isogloss.core.errors import RecipeError, did_you_mean
+from isogloss.core.processes import is_main
 from isogloss.core.run import Run, find_run, open_run, read_status
 from isogloss.methods.check import check
 from isogloss.methods.distil import DistilRecipe, distil
@@ -92,6 +93,12 @@ def run_recipe(recipe: Any, *, out: Path = Path("runs")) -> Path:
             METHODS[recipe.method].carry_out(recipe, run)
     elif page.exists():
         return folder
+    if is_main():
+        _report(folder, page)
+    return folder
+
+
+def _report(folder: Path, page: Path) -> None:
     for part in stage_folders(folder) or [folder]:
         write_card(part)
-    return render([folder], page).parent  # last: where it is, all is
+    render([folder], page)  # last: where it is, all is

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.data.batches import TextObjective, WholeFileBatches
 from isogloss.data.corpora import Corpus
@@ -24,17 +25,18 @@ Texts = Mapping[str, Corpus | MiniatureText]
 def tokenised(texts: Texts, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
     """Each corpus as a token file in the run folder; made once, found again on resuming."""
     key = fingerprint(tokenizer)
-    return {
-        tag: token_file(
-            corpus,
-            tokenizer,
-            cache=run.folder / "tokens",
-            corpus_key=corpus.fingerprint(),
-            tokenizer_key=key,
-            separator=separator_of(tokenizer),
-        )
-        for tag, corpus in texts.items()
-    }
+    with main_first():
+        return {
+            tag: token_file(
+                corpus,
+                tokenizer,
+                cache=run.folder / "tokens",
+                corpus_key=corpus.fingerprint(),
+                tokenizer_key=key,
+                separator=separator_of(tokenizer),
+            )
+            for tag, corpus in texts.items()
+        }
 
 
 def separator_of(tokenizer: Any) -> int:
