@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,14 +19,13 @@ import numpy.typing as npt
 
 from isogloss.core.errors import CheckpointError, DataError
 from isogloss.core.files import whole_folder, write_json
-from isogloss.core.tokenizer import backend_of
+from isogloss.core.tokenizer import backend_of, encoded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _LAYOUT = 1
 """Raise it when the files change: old folders are then not found, and made again."""
-_BATCH = 1000
 _TOKENS, _DOCUMENTS, _META = "tokens.bin", "documents.bin", "tokens.json"
 
 Ids: TypeAlias = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
@@ -171,11 +169,12 @@ class _Writer:
         self.dtype = "uint16" if highest < 1 << 16 else "uint32"
 
     def write(self, texts: Iterable[str], progress: Progress | None) -> None:
+        """Texts of white space alone are left out: Metaspace would make a bare ▁ of each."""
         with (self.folder / _TOKENS).open("wb") as tokens, (self.folder / _DOCUMENTS).open("wb") as bounds:
             tokens.write(np.array([self.separator], dtype=self.dtype).tobytes())
             bounds.write(np.array([1], dtype=np.int64).tobytes())
-            for batch in _batches(texts):
-                ids, lengths = self._encode(batch)
+            for batch in encoded(self.backend, (text for text in texts if text and not text.isspace())):
+                ids, lengths = self._flattened(batch)
                 tokens.write(ids.tobytes())
                 bounds.write((1 + self.count + np.cumsum(lengths, dtype=np.int64)).tobytes())
                 self.documents += len(lengths)
@@ -184,21 +183,9 @@ class _Writer:
                     progress(self.documents, self.count)
         write_json(self.folder / _META, {name: getattr(self, name) for name in _FIELDS})
 
-    def _encode(self, batch: list[str]) -> tuple[Ids, list[int]]:
+    def _flattened(self, batch: list[tuple[str, list[int]]]) -> tuple[Ids, list[int]]:
         """Ids of all documents, each with its separator, and each one's length."""
-        pieces: list[list[int]] = []
-        for text, encoding in zip(
-            batch, self.backend.encode_batch_fast(batch, add_special_tokens=False), strict=True
-        ):
-            if ids := encoding.ids:
-                pieces.append([*ids, self.separator])
-                self.bytes += len(text.encode())
-        flat = [number for piece in pieces for number in piece]
-        return np.array(flat, dtype=self.dtype), [len(piece) for piece in pieces]
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts that hold more than white space, of which Metaspace would make a bare ▁."""
-    stream = iter(texts)
-    while batch := list(islice(stream, _BATCH)):
-        yield [text for text in batch if text and not text.isspace()]
+        documents = [[*ids, self.separator] for _, ids in batch if ids]
+        self.bytes += sum(len(text.encode()) for text, ids in batch if ids)
+        flat = [number for document in documents for number in document]
+        return np.array(flat, dtype=self.dtype), [len(document) for document in documents]

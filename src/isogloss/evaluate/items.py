@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from isogloss.data.records import Example
-from isogloss.evaluate.metrics import attachment, em_f1, spans
+from isogloss.data.records import ChoiceExample, Example, GapExample, TagsExample
+from isogloss.evaluate.metrics import attachment, bits_per_byte, em_f1, spans
 from isogloss.evaluate.predictions import Prediction
 
 
@@ -36,7 +35,7 @@ def items(
 
 def _accuracy(example: Any, prediction: Any, language: str) -> Item | None:
     """Of a whole example (label, choice, gap), or of its words (tags)."""
-    if hasattr(example, "tags"):
+    if isinstance(example, TagsExample):
         if not example.tags:
             return None
         right = sum(a == b for a, b in zip(example.tags, prediction.tags, strict=True))
@@ -47,11 +46,11 @@ def _accuracy(example: Any, prediction: Any, language: str) -> Item | None:
 
 def _answer(example: Any, prediction: Any) -> tuple[tuple[Any, ...] | None, Any]:
     """The right answers, None without gold, and the model's."""
-    if hasattr(example, "candidates"):
+    if isinstance(example, GapExample):
         return example.answers or None, prediction.best
-    gold = example.answer if hasattr(example, "choices") else example.label
-    found = prediction.choice if hasattr(example, "choices") else prediction.label
-    return None if gold is None else (gold,), found
+    if isinstance(example, ChoiceExample):
+        return None if example.answer is None else (example.answer,), prediction.choice
+    return None if example.label is None else (example.label,), prediction.label
 
 
 def _span_f1(example: Any, prediction: Any, language: str) -> Item | None:
@@ -86,7 +85,7 @@ def _answers(which: str) -> Callable[[Any, Any, str], Item | None]:
 def _bits_per_byte(example: Any, prediction: Any, language: str) -> Item | None:
     if not prediction.n_bytes:
         return None
-    return Item(prediction.nats / math.log(2) / prediction.n_bytes, prediction.n_bytes)
+    return Item(bits_per_byte(prediction.nats, prediction.n_bytes), prediction.n_bytes)
 
 
 _SCORES: dict[str, Callable[[Any, Any, str], Item | None]] = {

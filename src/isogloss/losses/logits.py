@@ -17,9 +17,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-IGNORED = -100
-"""The label of a position that does not count, as transformers has it."""
-
 
 def distillation_kl(
     student: Float[Tensor, "*rows classes"],
@@ -64,12 +61,12 @@ def tempered_cross_entropy(
 
 
 def cross_entropy(
-    logits: Float[Tensor, "*rows classes"], labels: Int[Tensor, "*rows"], *, ignore: int = IGNORED
+    logits: Float[Tensor, "*rows classes"], labels: Int[Tensor, "*rows"]
 ) -> Float[Tensor, "*rows"]:
-    """Cross-entropy with labels, per row, in nats and float32; 0 where the label is `ignore`.
+    """Cross-entropy with labels, per row, in nats and float32; 0 where the label is -100, as torch has it.
 
-    Reduce it with `mean_over(loss, labels != ignore)`, which is 0, not NaN, when nothing counts.
+    Reduce it with `mean_over(loss, labels != -100)`, which is 0, not NaN, when nothing counts.
     """
     flat = logits.float().reshape(-1, logits.shape[-1])
-    loss = functional.cross_entropy(flat, labels.reshape(-1).long(), ignore_index=ignore, reduction="none")
+    loss = functional.cross_entropy(flat, labels.reshape(-1).long(), reduction="none")
     return loss.reshape(labels.shape)

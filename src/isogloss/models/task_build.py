@@ -95,6 +95,7 @@ def _config(source: str | Path | nn.Module) -> Any:
 
 
 def new_head(kind: Kind, hidden: int, labels: int) -> nn.Module:
+    """A head of ours for tree, label or choice, drawn from torch's current generator."""
     if kind == "tree":
         return BiaffineParser(hidden, labels)
     return MeanClassifier(hidden, labels if kind == "label" else 1)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from isogloss.data.encode import Objective
 from isogloss.data.features import IGNORED
 from isogloss.data.records import Kind
+from isogloss.losses.combine import mean_over
+from isogloss.losses.logits import cross_entropy
 from isogloss.models.families import family_of
 from isogloss.models.heads import by_group
 
@@ -123,10 +125,7 @@ def longest_input(config: Any) -> int | None:
 
 def _mean_loss(scores: Float[Tensor, "... classes"], targets: Int[Tensor, ...]) -> Float[Tensor, ""]:
     """Cross-entropy over the targets that count; 0, with a gradient of 0, when none does."""
-    counted = targets != IGNORED
-    chosen = scores[counted].float()
-    losses = nn.functional.cross_entropy(chosen, targets[counted], reduction="sum")
-    return losses / counted.sum().clamp(min=1)
+    return mean_over(cross_entropy(scores, targets), targets != IGNORED)
 
 
 def _label(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from isogloss.core.errors import DataError
-from isogloss.core.tokenizer import backend_of
-
-_BATCH = 1000
+from isogloss.core.tokenizer import backend_of, encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +68,10 @@ def fertility(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[str,
 
 def _measure(backend: Any, texts: Iterable[str], unknown: int | None, language: str) -> Fertility:
     tokens = words = characters = size = strange = 0
-    stream = iter(texts)
-    while batch := list(islice(stream, _BATCH)):
-        for text, encoding in zip(
-            batch, backend.encode_batch_fast(batch, add_special_tokens=False), strict=True
-        ):
-            ids = encoding.ids
+    for batch in encoded(backend, texts):
+        for text, ids in batch:
             tokens += len(ids)
-            strange += ids.count(unknown)
+            strange += 0 if unknown is None else ids.count(unknown)
             words += len(text.split())
             characters += len(text)
             size += len(text.encode())

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from isogloss.core.errors import DataError, ModelError
-from isogloss.core.tokenizer import backend_of
+from isogloss.core.tokenizer import backend_of, encoded
 
 THRESHOLD = 1e-6
-_BATCH = 1000
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -98,11 +96,9 @@ def count_tokens(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[s
 
 def _count(backend: Any, texts: Iterable[str], size: int, language: str) -> Ints:
     counts = np.zeros(size, dtype=np.int64)
-    stream = iter(texts)
-    while batch := list(islice(stream, _BATCH)):
-        encodings = backend.encode_batch_fast(batch, add_special_tokens=False)
-        ids = [index for encoding in encodings for index in encoding.ids]
-        counts += np.bincount(np.array(ids, dtype=np.int64), minlength=size)
+    for batch in encoded(backend, texts):
+        flat = [index for _, ids in batch for index in ids]
+        counts += np.bincount(np.array(flat, dtype=np.int64), minlength=size)
     if not counts.any():
         raise DataError(
             f"the {language} text is empty: no token to count",

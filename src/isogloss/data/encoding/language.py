@@ -20,6 +20,7 @@ SPAN_LENGTH = 3
 
 
 def gaps(reader: Reader, examples: Sequence[GapExample]) -> Iterator[Features]:
+    """A row for each candidate of each example (training: each right one), with labels at its tokens."""
     cases = [
         (index, candidate, example.candidates[candidate])
         for index, example in enumerate(examples)
@@ -114,6 +115,7 @@ def _replace(reader: Reader, ids: Sequence[int], hidden: Sequence[bool]) -> tupl
 
 
 def texts(reader: Reader, examples: Sequence[TextExample]) -> Iterator[Features]:
+    """Windows of each text, with labels such that each token is scored once over all of them."""
     read = {"masked": _text_hidden, "causal": _text_causal, "seq2seq": _text_hidden}[reader.objective]
     rows = reader.pieces([example.text for example in examples])
     for index, (example, row) in enumerate(zip(examples, rows, strict=True)):

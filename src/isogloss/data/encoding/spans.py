@@ -12,6 +12,7 @@ from isogloss.data.records import SpanExample
 
 
 def spans(reader: Reader, examples: Sequence[SpanExample]) -> Iterator[Features]:
+    """The question with each window of its context; an answer that a window cuts is none there."""
     questions = reader.pieces([example.question for example in examples])
     contexts = _each_once(reader, [example.context for example in examples])
     room = reader.frame.room(reader.max_length, parts=2)

@@ -10,6 +10,7 @@ from isogloss.data.records import ChoiceExample, LabelExample
 
 
 def labelled_texts(reader: Reader, examples: Sequence[LabelExample]) -> Iterator[Features]:
+    """A row for each example: its text, or its two."""
     texts = reader.pieces([example.text for example in examples])
     pairs = iter(reader.pieces([example.pair for example in examples if example.pair is not None]))
     for index, (example, text) in enumerate(zip(examples, texts, strict=True)):
@@ -35,6 +36,7 @@ def fit(reader: Reader, *parts: list[int]) -> Row:
 
 
 def choices(reader: Reader, examples: Sequence[ChoiceExample]) -> Iterator[Features]:
+    """A row for each alternative: the premise, and the alternative with what is asked before it."""
     premises = reader.pieces([example.premise for example in examples])
     choices = iter(reader.pieces([f"{e.question}: {choice}" for e in examples for choice in e.choices]))
     for index, (example, premise) in enumerate(zip(examples, premises, strict=True)):

@@ -11,6 +11,7 @@ from isogloss.data.records import TagsExample, TreeExample
 
 
 def tags(reader: Reader, examples: Sequence[TagsExample]) -> Iterator[Features]:
+    """A feature for each window of a sentence; each word has its label at one token of one window."""
     room, start = reader.frame.room(reader.max_length), reader.frame.offset()
     sentences = word_pieces(reader.tokenizer, [example.words for example in examples])
     for index, (example, sentence) in enumerate(zip(examples, sentences, strict=True)):
