@@ -258,3 +258,10 @@ def test_a_failed_save_leaves_the_old_folder(saved, copied):
     with pytest.raises(RuntimeError, match="broken"):
         save_model(small_model("bert"), Broken(), copied)
     assert (copied / "model.safetensors").read_bytes() == before
+
+
+def test_a_misspelt_name_in_a_folder_that_is_here_is_a_path_and_not_asked_of_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "pretrain").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="did you mean 'pretrain'"):
+        load_config("runs/pretrian")

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from isogloss.core.errors import ModelError, did_you_mean
+from isogloss.core.errors import ModelError, did_you_mean, nearest
 from isogloss.core.files import whole_folder
 from isogloss.core.seeds import derive
 from isogloss.models.anatomy import anatomy
@@ -231,14 +231,25 @@ def _local_folder(source: str | Path) -> Path | None:
     if path.is_dir():
         return path
     text = str(source)
-    if isinstance(source, Path) or text.count("/") > 1 or text.startswith((".", "/", "~")) or "\\" in text:
+    if isinstance(source, Path) or _reads_as_folder(text):
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        guess = nearest(path.name, beside)
         raise ModelError(
             f"a {'file' if path.exists() else 'folder that does not exist'}",
             wanted="a folder with config.json, model.safetensors and tokenizer.json, or a Hub id",
-            fix="check the path; it is taken from the folder you are in",
+            fix=f"did you mean {guess!r}?"
+            if guess
+            else "check the path; it is taken from the folder you are in",
             where=text,
         )
     return None
+
+
+def _reads_as_folder(text: str) -> bool:
+    """Whether a name is a path rather than a Hub id, `owner/name`; one in a folder that is here is a path."""
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
+        return Path(text).parent.is_dir()
+    return "/" in text or "\\" in text or text.startswith((".", "~"))
 
 
 def _refuse_pickle(source: str | Path) -> None:
