@@ -1,27 +1,24 @@
 """What the training loop costs over a bare PyTorch loop that does the same updates.
 
-    python benchmarks/loop_overhead.py            # both shapes
-    python benchmarks/loop_overhead.py --compile  # torch.compile on the larger shape as well
+    python benchmarks/loop_overhead.py
 
 Both sides use the same model, batches held in memory, autocast, fused AdamW, clipping and schedule; ours adds
-seeding per batch, checks for NaN, weighting, the log, the feed's thread and hooks. The two are interleaved,
-step times are those after the first few, and medians over rounds are compared, in wall time and in processor
-time (which other processes disturb less). The last line is ours / bare in wall time at the larger shape.
+seeding per batch, checks for NaN, weighting, the log, the feed's thread and hooks. What counts is the time of
+a step, the first few left out; making the model and the last checkpoint are not in it. The ratio is bare /
+ours at the larger shape: 1 is a loop that costs nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from harness import Contest, compare
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,8 +32,8 @@ from isogloss.training.plan import TrainingPlan
 from isogloss.training.precision import autocast, resolve
 from isogloss.training.schedules import schedule
 
-RESULTS = Path(__file__).parent / "results" / "loop_overhead.txt"
 WARM = 3
+"""Steps that do not count: the first ones fill caches."""
 CPU = torch.device("cpu")
 
 
@@ -52,8 +49,8 @@ class Shape:
 
 
 SHAPES = (
-    Shape("tiny", layers=2, width=32, vocabulary=500, rows=8, length=32, steps=200),
     Shape("10M", layers=6, width=256, vocabulary=20_000, rows=16, length=64, steps=12),
+    Shape("tiny", layers=2, width=32, vocabulary=500, rows=8, length=32, steps=200),
 )
 
 
@@ -96,26 +93,22 @@ class Batches:
 
 
 class Clock(Hook):
+    """When each step was done."""
+
     name = "clock"
 
     def __init__(self) -> None:
-        self.wall: list[float] = []
-        self.processor: list[float] = []
+        self.ticks: list[float] = []
 
     def tick(self) -> None:
-        self.wall.append(time.perf_counter())
-        self.processor.append(time.process_time())
+        self.ticks.append(time.perf_counter())
 
     def after_step(self, moment: Moment, micros: Sequence[Micro]) -> None:
         self.tick()
 
-    def per_step(self) -> tuple[float, float]:
-        """Seconds of wall and processor time, after the first few steps."""
-        steps = len(self.wall) - 1 - WARM
-        return (
-            (self.wall[-1] - self.wall[WARM]) / steps,
-            (self.processor[-1] - self.processor[WARM]) / steps,
-        )
+    def per_step(self) -> float:
+        """Seconds of a step, on average after the first few."""
+        return (self.ticks[-1] - self.ticks[WARM - 1]) / (len(self.ticks) - WARM)
 
 
 def step(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -123,35 +116,34 @@ def step(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {"loss": functional.cross_entropy(logits.flatten(0, 1).float(), batch["labels"].flatten())}
 
 
-def plan_for(shape: Shape, *, compiled: bool = False) -> TrainingPlan:
-    return TrainingPlan(steps=shape.steps, learning_rate=1e-4, checkpoint_every=None, compile=compiled)
+def plan_for(shape: Shape) -> TrainingPlan:
+    return TrainingPlan(steps=shape.steps, learning_rate=1e-4, checkpoint_every=None)
 
 
-def ours(shape: Shape, *, compiled: bool = False) -> Clock:
+def ours(shape: Shape) -> float:
+    """Seconds of a step in the loop."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder, open_run(Path(folder), Recipe()) as run:
-        plan = plan_for(shape, compiled=compiled)
-        clock.tick()
         train(
             Encoder(shape),
             Batches(shape),
             step,
-            plan=plan,
+            plan=plan_for(shape),
             run=run,
             phase="benchmark",
             seed=0,
             hooks=[clock],
             show_progress=False,
         )
-    return clock
+    return clock.per_step()
 
 
-def bare(shape: Shape) -> Clock:
+def bare(shape: Shape) -> float:
+    """Seconds of a step without the loop."""
     clock, plan = Clock(), plan_for(shape)
     model, batches = Encoder(shape), Batches(shape)
     optimiser, rate = adamw(model, plan), schedule(plan, shape.steps)
     precision = resolve("auto", CPU)
-    clock.tick()
     for number in range(shape.steps):
         optimiser.zero_grad()
         with autocast(precision, CPU):
@@ -161,77 +153,24 @@ def bare(shape: Shape) -> Clock:
         set_rate(optimiser, plan.learning_rate * rate(number))
         optimiser.step()
         clock.tick()
-    return clock
+    return clock.per_step()
 
 
-def compare(shape: Shape, rounds: int) -> tuple[list[str], float]:
-    """The table's row for a shape and the ratio of wall times."""
-    times: dict[str, list[tuple[float, float]]] = {"bare": [], "ours": []}
-    for _ in range(rounds):
-        for name, run in (("bare", bare), ("ours", ours)):
-            times[name].append(run(shape).per_step())
-    medians = {
-        name: [statistics.median(column) for column in zip(*each, strict=True)]
-        for name, each in times.items()
-    }
-    wall, processor = (medians["ours"][place] / medians["bare"][place] for place in (0, 1))
-    parameters = sum(p.numel() for p in Encoder(shape).parameters())
-    row = f"{shape.name:<6}{parameters / 1e6:>10.2f}M"
-    row += "".join(f"{1e3 * medians[name][0]:>12.2f}" for name in ("bare", "ours"))
-    return [row + f"{wall:>12.3f}{processor:>12.3f}"], wall
-
-
-def compare_compiled(shape: Shape) -> list[str]:
-    """What torch.compile does at this shape: its price at the first step and its pay at the others."""
-    plain, compiled = ours(shape), ours(shape, compiled=True)
-    first = [clock.wall[1] - clock.wall[0] for clock in (plain, compiled)]
-    each = [clock.per_step()[0] for clock in (plain, compiled)]
-    saved = each[0] - each[1]
-    pays = f"pays after {(first[1] - first[0]) / saved:.0f} steps" if saved > 0 else "never pays"
-    return [
-        f"torch.compile at {shape.name}: first step {first[1]:.1f} s (plain {first[0]:.1f} s), then "
-        f"{1e3 * each[1]:.1f} ms a step (plain {1e3 * each[0]:.1f} ms): {pays}"
-    ]
-
-
-def machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    facts = (
-        model,
-        f"{os.cpu_count()} cores",
-        f"{torch.get_num_threads()} thread(s)",
-        f"torch {torch.__version__}",
-    )
-    return ", ".join([*facts, resolve("auto", CPU)])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile too (minutes)")
-    options = parser.parse_args()
-    lines = [
-        machine(),
-        f"{'shape':<6}{'size':>11}{'bare ms':>12}{'ours ms':>12}{'wall':>12}{'processor':>12}",
-    ]
-    ratio = 1.0
-    for shape in SHAPES:
-        rows, ratio = compare(shape, options.rounds)
-        lines += rows
-    if options.compile:
-        lines += compare_compiled(SHAPES[-1])
-    lines.append(f"ratio: {ratio:.2f}")
-    print("\n".join(lines))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def contest(shape: Shape) -> Contest:
+    return Contest(f"a step, {shape.name}", lambda: ours(shape), lambda: bare(shape))
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    compare(
+        "loop_overhead",
+        [contest(shape) for shape in SHAPES],
+        rounds=parser.parse_args().rounds,
+        facts={
+            "plain": "a bare PyTorch loop: the same model, batches, optimiser, schedule and clipping",
+            "threads": torch.get_num_threads(),
+            "precision": resolve("auto", CPU),
+            "shapes": [asdict(shape) for shape in SHAPES],
+        },
+    )
