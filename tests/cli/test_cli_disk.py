@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import subprocess
@@ -48,6 +49,7 @@ def tmpfs(tmp_path):
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a tmpfs")
     yield place
+    gc.collect()  # memory maps of token files, which garbage may still hold
     subprocess.run(["umount", str(place)], check=True)
 
 

@@ -186,7 +186,7 @@ def test_a_recipe_with_fields_of_another_kind_is_refused(spec, complaint):
 def test_shares_for_other_languages_than_the_corpora_are_refused():
     with pytest.raises(ValidationError, match="unknown language 'sw-Latm'"):
         MixtureSpec(kind="fixed", shares={"sw-Latm": 1.0})
-    with pytest.raises(ValidationError, match="are the same"):
+    with pytest.raises(ValidationError, match="the same language as swh"):
         MixtureSpec(kind="fixed", shares={"swh": 1.0, "sw": 2.0})
     with pytest.raises(RecipeError, match="no corpus"):
         MixtureSpec(kind="fixed", shares={"fr-Latn": 1.0}).resolve({"sw-Latn": 1}, budget=1)

@@ -28,7 +28,9 @@ class Recipe(Record):
     teacher: str | None = None
     languages: Any = None
     corpora: dict[str, str] | None = None
-    task: Any = None
+    task: str | None = None
+    train: dict[str, str] | None = None
+    test: dict[str, str] | None = None
     stages: Any = None
     steps: int = 400
     seed: int = 0
@@ -37,11 +39,9 @@ class Recipe(Record):
 FINETUNE = Recipe(
     method="finetune",
     model="tiny/encoder",
-    task={
-        "task": "nli",
-        "train": {"en-Latn": "miniature/train:2000"},
-        "test": {t: "miniature/test" for t in LANGUAGES},
-    },
+    task="nli",
+    train={"en-Latn": "miniature/train:2000"},
+    test={t: "miniature/test" for t in LANGUAGES},
 )
 DISTIL = Recipe(
     method="distil",

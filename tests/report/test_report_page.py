@@ -127,7 +127,7 @@ def test_nothing_from_a_run_becomes_markup(tmp_path):
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
         for model in (EVIL, "$x$"):
             stream.write(json.dumps({**facts, "language": EVIL, "model": model}) + "\n")
-        stream.write(json.dumps({**facts, "metric": "share_realised", "language": EVIL}) + "\n")
+        stream.write(json.dumps({**facts, "metric": "share", "language": EVIL}) + "\n")
         stream.writelines(
             json.dumps({**facts, "split": "train", "step": step, "metric": EVIL}) + "\n" for step in (1, 2)
         )
@@ -175,8 +175,8 @@ def test_notes_tell_of_what_is_unfinished_odd_or_off(tmp_path):
     folder = run_folders.bare(tmp_path / "run")
     lines = [
         {"phase": "p", "step": 1, "split": "train", "metric": "loss", "value": float("nan")},
-        {"phase": "p", "step": 1, "metric": "share_requested", "language": "sw-Latn", "value": 0.5},
-        {"phase": "p", "step": 1, "metric": "share_realised", "language": "sw-Latn", "value": 0.3},
+        {"phase": "p", "step": 1, "metric": "requested_share", "language": "sw-Latn", "value": 0.5},
+        {"phase": "p", "step": 1, "metric": "share", "language": "sw-Latn", "value": 0.3},
         {"phase": "p", "step": 1, "split": "dev", "metric": "accuracy", "language": "sw-Latn", "value": 0.3},
     ]
     (folder / "metrics.jsonl").write_text(

@@ -278,7 +278,6 @@ def test_models_are_named_for_a_sentence():
     assert model_name("org/name") == "org/name"
     assert model_name("../runs/first/model") == "first"
     assert model_name("/models/mini") == "mini"
-    assert model_name({"name": "tiny/encoder"}) == "tiny/encoder"
     assert model_name(None) is None
 
 

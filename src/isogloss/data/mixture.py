@@ -12,11 +12,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from isogloss.core.config import Record, Refused
-from isogloss.core.errors import LanguageError, RecipeError, did_you_mean
-from isogloss.core.languages import language as language_of
+from isogloss.core.config import Record
+from isogloss.core.errors import RecipeError, did_you_mean
+from isogloss.core.fields import LanguageShares
 from isogloss.core.seeds import uniforms
 
 _BLOCK = 1 << 14
@@ -187,22 +187,9 @@ class MixtureSpec(Record):
     """
 
     kind: Literal["fixed", "proportional", "tempered", "unimax"] = "proportional"
-    shares: dict[str, float] | None = None
+    shares: LanguageShares | None = None
     alpha: float | None = Field(default=None, ge=0, le=1)
     max_epochs: float | None = Field(default=None, gt=0)
-
-    @field_validator("shares")
-    @classmethod
-    def _by_tag(cls, shares: dict[str, float] | None) -> dict[str, float] | None:
-        if shares is None:
-            return None
-        try:
-            by_tag = {language_of(name).tag: share for name, share in shares.items()}
-        except LanguageError as error:
-            raise Refused(error) from None
-        if len(by_tag) < len(shares):
-            raise ValueError(f"one share for each language; two of {', '.join(shares)} are the same")
-        return by_tag
 
     @model_validator(mode="after")
     def _fields_belong_to_the_kind(self) -> MixtureSpec:

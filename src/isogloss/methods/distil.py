@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from isogloss.compress.layers import keep_layers, layer_map
 from isogloss.compress.vocabulary import keep_rows
 from isogloss.core.config import Record
+from isogloss.core.fields import LanguageTag
 from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.data.batches import LanguageModelBatches
@@ -24,7 +25,7 @@ from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, fixed_shares
 from isogloss.losses.combine import combine
 from isogloss.methods.inventory import note_model
-from isogloss.methods.records import ByLanguage, LanguageTag
+from isogloss.methods.records import ByLanguage
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
 from isogloss.methods.text import Texts, held_out_loss, tokenised

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from isogloss.core.config import Record
+from isogloss.core.fields import LanguageShares
 from isogloss.core.files import whole_folder
 from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
@@ -19,7 +20,7 @@ from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.inventory import note_model
-from isogloss.methods.records import ByLanguage, Shares, TaskData
+from isogloss.methods.records import ByLanguage, TaskData
 from isogloss.methods.sources import corpora, examples, fingerprints
 from isogloss.methods.task import forget_scores, log_scores, score
 from isogloss.methods.text import Texts, held_out_loss, tokenised
@@ -51,7 +52,7 @@ class VocabularySpec(Record):
 
     kind: VocabularyKind = "unigram"
     size: int = Field(default=24_000, ge=64)
-    shares: Shares | None = None
+    shares: LanguageShares | None = None
     budget: int | None = Field(default=None, ge=1)
     normaliser: Normaliser = "nfkc"
     coverage: float = Field(default=0.9998, gt=0, le=1)

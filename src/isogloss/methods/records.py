@@ -1,42 +1,20 @@
-"""The parts of a recipe that every method shares: languages, where text and tasks come from."""
+"""The parts of a recipe that every method shares: where text and tasks come from."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from isogloss.core.config import Record, Refused
-from isogloss.core.errors import LanguageError, RecipeError, did_you_mean
-from isogloss.core.languages import language
-
-
-def _tag(spelling: str) -> str:
-    try:
-        return language(spelling).tag
-    except LanguageError as error:
-        raise Refused(error) from error
+from isogloss.core.errors import DataError
+from isogloss.core.fields import EachOnce, LanguageTag
+from isogloss.data.tasks import task_named
 
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
-
-def _each_once(value: Any) -> Any:
-    """Two spellings of one language would be one entry, and the first of them lost in silence."""
-    seen: dict[str, str] = {}
-    for spelling in value if isinstance(value, dict) else ():
-        with contextlib.suppress(Refused):  # an unknown one is refused by name
-            tag = _tag(str(spelling))
-            if tag in seen:
-                raise ValueError(f"{spelling}: the same language as {seen[tag]}; give it once")
-            seen[tag] = str(spelling)
-    return value
-
-
-LanguageTag: TypeAlias = Annotated[str, AfterValidator(_tag)]
-"""A language in any spelling; the resolved recipe holds the internal tag."""
 
 Sources: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 """One or more places: files, patterns, folders, `hf://…`, or `miniature/train:2000` (the embedded world)."""
@@ -46,35 +24,17 @@ STAGE = "stage:"
 
 SplitName: TypeAlias = Literal["train", "dev", "test"]
 
-ByLanguage: TypeAlias = Annotated[dict[LanguageTag, Sources], BeforeValidator(_each_once)]
-
-Shares: TypeAlias = Annotated[dict[LanguageTag, float], BeforeValidator(_each_once)]
+ByLanguage: TypeAlias = Annotated[dict[LanguageTag, Sources], EachOnce]
 
 
-def one_of(names: Any) -> Any:
-    """A validator for a name from a closed table, with the nearest name in its message.
-
-    Args:
-        names: the table, or a function that returns it (for tables in modules that are costly to import).
-    """
-
-    def check(name: str) -> str:
-        known = names() if callable(names) else names
-        if name not in known:
-            choices = f"one of {', '.join(sorted(known))}"
-            raise Refused(RecipeError(f"unknown {name!r}", wanted=choices, fix=did_you_mean(name, known)))
-        return name
-
-    return AfterValidator(check)
+def _known_task(name: str) -> str:
+    try:
+        return task_named(name).name
+    except DataError as error:
+        raise Refused(error) from error
 
 
-def _tasks() -> list[str]:
-    from isogloss.data.tasks import TASKS
-
-    return list(TASKS)
-
-
-TaskName: TypeAlias = Annotated[str, one_of(_tasks)]
+TaskName: TypeAlias = Annotated[str, AfterValidator(_known_task)]
 
 
 class TaskData(Record):

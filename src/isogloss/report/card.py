@@ -57,7 +57,7 @@ def _front_matter(run: RunRecord) -> str:
     codes = in_order(tag.partition("-")[0] for tag in tags)
     languages = [code for code in codes if re.fullmatch("[a-z]{2,3}", code)]
     facts: dict[str, object] = {"library_name": "transformers", "tags": ["isogloss"]}
-    if method := (run.recipe or {}).get("method"):
+    if method := run.recipe.get("method"):
         facts["tags"] = ["isogloss", str(method)]
     if languages:
         facts = {"language": languages} | facts

@@ -14,13 +14,8 @@ _MOST_POINTS = 200
 _NOT_LOSSES = {
     "learning_rate",
     "tokens_per_second",
-    "examples_per_second",
     "gradient_norm",
     "tokens",
-    "examples",
-    "seconds",
-    "epoch",
-    "memory",
 }
 
 

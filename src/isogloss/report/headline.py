@@ -61,7 +61,7 @@ def sentence(run: RunRecord, *, stages: Sequence[str] = ()) -> str:
 
 def deed(run: RunRecord, *, stages: Sequence[str] = ()) -> str:
     """What was to be done, as a noun phrase that is true of a failed run too; `stages` as in `sentence`."""
-    recipe = run.recipe or {}
+    recipe = run.recipe
     method = str(recipe.get("method") or ("pipeline" if stages else "run"))
     if stages:
         return f"A {method} of {number_word(len(stages))} stages: {listed(stages)}."
@@ -70,10 +70,10 @@ def deed(run: RunRecord, *, stages: Sequence[str] = ()) -> str:
 
 
 def _finetune(recipe: Mapping[str, Any], run: RunRecord) -> str:
-    model = model_name(recipe.get("model")) or model_name(recipe.get("backbone")) or "a model"
-    tasks = in_order(table.task for table in _tested(run) if table.task) or _task_names(recipe)
+    model = model_name(recipe.get("model")) or "a model"
+    tasks = in_order(table.task for table in _tested(run)) or [recipe.get("task")]
     source = source_language(dict(recipe))
-    on = f" on {listed([task_label(task) for task in tasks])}" if tasks else ""
+    on = f" on {listed([task_label(task) for task in tasks])}" if any(tasks) else ""
     taught = f" in {language_name(source)}" if source else ""
     return f"Fine-tuning of {model}{on}{taught}."
 
@@ -213,12 +213,6 @@ def _languages(recipe: Mapping[str, Any]) -> list[str]:
 
 def _tags(roles: Iterable[Any]) -> list[str]:
     return [tag for role in roles for tag in (role if isinstance(role, list) else [role])]
-
-
-def _task_names(recipe: Mapping[str, Any]) -> list[str]:
-    task = recipe.get("task")
-    name = task.get("task") if isinstance(task, dict) else task
-    return [str(name)] if name else []
 
 
 def _first(table: ScoreTable, row: DisparityRow) -> str:

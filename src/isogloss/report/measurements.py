@@ -112,8 +112,6 @@ def source_language(recipe: dict[str, Any]) -> str | None:
 
 def model_name(value: object) -> str | None:
     """What a recipe calls a model, for a sentence: a Hub id as it is, of a folder the last telling part."""
-    if isinstance(value, dict):
-        return next(filter(None, (model_name(value.get(key)) for key in ("name", "path", "model"))), None)
     if not isinstance(value, str) or not value:
         return None
     value = value.removeprefix("stage:")  # an earlier stage of the same pipeline

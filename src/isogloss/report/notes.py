@@ -50,7 +50,7 @@ def _no_results(run: RunRecord, stages: Sequence[RunRecord]) -> Note | None:
         return None
     if tables:
         return Note("note", "No test results.", "The scores below are on development data.")
-    if run.recipe and run.recipe.get("method") == "pretrain":
+    if run.recipe.get("method") == "pretrain":
         return None
     return Note("note", "No scores per language.", "The run left no measurement of any language.")
 

@@ -38,7 +38,6 @@ _METRICS = {
     "uas": Metric("UAS", 100, 1, "higher"),
     "em": Metric("exact match", 100, 1, "higher"),
     "mrr": Metric("mean reciprocal rank", 100, 1, "higher"),
-    "mean_reciprocal_rank": Metric("mean reciprocal rank", 100, 1, "higher"),
     "bits_per_byte": Metric("bits per byte", 1, 3, "lower"),
     "perplexity": Metric("perplexity", 1, 2, "lower"),
     "loss": Metric("loss", 1, 3, "lower"),

@@ -159,7 +159,7 @@ def score_tables(run: RunRecord) -> tuple[ScoreTable, ...]:
     kinds = sorted(
         in_order((m.task, m.metric) for m in chosen), key=lambda kind: (tasks.index(kind[0]), rank(kind[1]))
     )
-    source = source_language(run.recipe or {})
+    source = source_language(run.recipe)
     return tuple(
         _table(task, name, split, _by_column(chosen, task, name, column), source=source)
         for task, name in kinds
@@ -313,9 +313,7 @@ def _number(facts: Mapping[str, Any], key: str) -> int | None:
 
 _LEDGER = {
     "requested_share": "requested",
-    "share_requested": "requested",
     "share": "realised",
-    "share_realised": "realised",
     "tokens": "tokens",
 }
 

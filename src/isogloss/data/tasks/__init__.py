@@ -151,7 +151,8 @@ def task_named(name: str) -> Task:
         DataError: there is none of that name; the nearest is named.
     """
     if name not in TASKS:
-        raise DataError(f"unknown task {name!r}", wanted="a task of the table", fix=did_you_mean(name, TASKS))
+        wanted = f"one of {', '.join(sorted(TASKS))}"
+        raise DataError(f"unknown task {name!r}", wanted=wanted, fix=did_you_mean(name, TASKS))
     return TASKS[name]
 
 
