@@ -22,7 +22,7 @@ from isogloss.report.numbers import (
     signed,
     tone,
 )
-from isogloss.report.predictions import sample_groups
+from isogloss.report.samples import sample_groups
 from isogloss.report.tables import compare, mixture_tables, score_tables, size_table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,15 +11,8 @@ from isogloss.core.config import Record
 from isogloss.core.errors import RecipeError, did_you_mean
 from isogloss.core.run import Run, open_run
 from isogloss.methods.check import check
-from isogloss.methods.distil import DistilRecipe, distil
-from isogloss.methods.finetune import FinetuneRecipe, finetune
-from isogloss.methods.pretrain import PretrainRecipe, pretrain
 from isogloss.methods.records import STAGE
-
-StageRecipe: TypeAlias = Annotated[
-    PretrainRecipe | FinetuneRecipe | DistilRecipe, Field(discriminator="method")
-]
-METHODS: dict[str, Any] = {"pretrain": pretrain, "finetune": finetune, "distil": distil}
+from isogloss.methods.stages import STAGES, StageRecipe
 
 
 class PipelineRecipe(Record):
@@ -57,7 +50,7 @@ def pipeline(recipe: PipelineRecipe, run: Run) -> None:
             if not inner.finished:
                 resolved = resolve_stage(stage, run.folder)
                 check(resolved)
-                METHODS[stage.method](resolved, inner)
+                STAGES[stage.method].carry_out(resolved, inner)
 
 
 def resolve_stage(stage: Any, folder: Path) -> Any:

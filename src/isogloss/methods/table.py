@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from isogloss.core.config import Document, Record, override, parse_document, read_document, validate
+from isogloss.core.config import Document, override, parse_document, read_document, validate
 from isogloss.core.errors import RecipeError, did_you_mean
 from isogloss.core.processes import is_main
-from isogloss.core.run import Run, find_run, open_run, read_status
+from isogloss.core.run import find_run, open_run, read_status
 from isogloss.methods.check import check
-from isogloss.methods.distil import DistilRecipe, distil
-from isogloss.methods.finetune import FinetuneRecipe, finetune
 from isogloss.methods.pipeline import PipelineRecipe, pipeline, refuse_stage_outside
-from isogloss.methods.pretrain import PretrainRecipe, pretrain
 from isogloss.methods.shipped import is_file_name, recipe_text
+from isogloss.methods.stages import STAGES, Method
 from isogloss.report.card import write_card
 from isogloss.report.page import render, stage_folders
 
-
-@dataclass(frozen=True)
-class Method:
-    """A recipe record and the function that carries it out in an open run."""
-
-    recipe: type[Record]
-    carry_out: Callable[[Any, Run], None]
-
-
-METHODS: dict[str, Method] = {
-    "pretrain": Method(PretrainRecipe, pretrain),
-    "finetune": Method(FinetuneRecipe, finetune),
-    "distil": Method(DistilRecipe, distil),
-    "pipeline": Method(PipelineRecipe, pipeline),
-}
+METHODS: dict[str, Method] = {**STAGES, "pipeline": Method(PipelineRecipe, pipeline)}
 
 
 def load_recipe(recipe: str | Path, *, overrides: Iterable[str] = ()) -> Any:

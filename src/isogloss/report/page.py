@@ -29,7 +29,7 @@ from isogloss.report.headline import (
 from isogloss.report.measurements import in_order, language_name
 from isogloss.report.notes import Note, notes
 from isogloss.report.plots import Drawing, curves, score_bars, share_bars
-from isogloss.report.predictions import SampleGroup, sample_groups
+from isogloss.report.samples import SampleGroup, sample_groups
 from isogloss.report.tables import (
     MixtureTable,
     ScoreTable,
