@@ -99,13 +99,6 @@ def test_rewinding_forgets_later_steps_of_that_phase_only(tmp_path):
     assert [line["value"] for line in read_run(tmp_path / "run").metrics] == [1, 2, 9]
 
 
-def test_marked_steps_are_remembered(tmp_path):
-    with open_run(tmp_path / "run", Recipe()) as run:
-        assert not run.done("trim")
-        run.mark("trim", kept=5)
-        assert run.done("trim")
-
-
 def test_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(CheckpointError, match="not a run folder"):
         read_run(tmp_path)

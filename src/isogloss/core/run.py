@@ -127,15 +127,6 @@ class Run:
         """Add facts to environment.json, such as fingerprints known only after loading."""
         self._add("environment.json", facts)
 
-    def done(self, step: str) -> bool:
-        """Whether a named step of the method was completed earlier (see `mark`)."""
-        return (self.folder / "steps" / f"{step}.json").exists()
-
-    def mark(self, step: str, **facts: Any) -> None:
-        """Record that a named step is complete; a resumed run skips it."""
-        if self.writes:
-            write_json(self.folder / "steps" / f"{step}.json", facts)
-
     @property
     def finished(self) -> bool:
         """Whether everything was done, now or in an earlier process."""
