@@ -114,7 +114,6 @@ def test_a_run_of_another_than_the_main_process_is_equal_and_writes_nothing(tmp_
         other.samples([{"id": "2"}])
         other.size("base", parameters=10)
         other.note(data={})
-        other.mark("trim")
         other.rewind("pretrain", 0)
         other.forget_samples()
         assert other == main

@@ -118,7 +118,7 @@ def pipeline(folder: Path) -> Path:
         pretrain(folder / "stages" / "pretrain")
         finetune(folder / "stages" / "finetune")
         distil(folder / "stages" / "distil")
-        run.mark("stages")
+        pass
     return folder
 
 
