@@ -114,11 +114,10 @@ def pretrain(folder: Path) -> Path:
 
 
 def pipeline(folder: Path) -> Path:
-    with open_run(folder, PIPELINE) as run:
+    with open_run(folder, PIPELINE):
         pretrain(folder / "stages" / "pretrain")
         finetune(folder / "stages" / "finetune")
         distil(folder / "stages" / "distil")
-        pass
     return folder
 
 
