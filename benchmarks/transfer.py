@@ -46,7 +46,9 @@ def main() -> None:
         return
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("runs")
     folder = run_recipe(load_recipe(HERE / "recipes" / "transfer.yaml"), out=out)
-    RESULT.write_text("\n\n".join([PREFACE.strip(), *sections(folder), about()]) + "\n", encoding="utf-8")
+    RESULT.write_text(
+        "\n\n".join([PREFACE.strip(), *sections(folder), about(folder)]) + "\n", encoding="utf-8"
+    )
     draw(folder)
     print(f"wrote {RESULT.name} and {FIGURE.name}; report: {folder / 'report.html'}")
 
@@ -108,10 +110,13 @@ def _bars(axes: Any, names: list[str], columns: list[list[Any]], colours: list[s
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def about() -> str:
-    """The machine it was measured on."""
-    facts = machine()
-    return f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}, seed 0."
+def about(folder: Path) -> str:
+    """The machine it was measured on, and the commit."""
+    facts, commit = machine(), read_run(folder).environment.get("git")
+    return (
+        f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}, seed 0, "
+        f"isogloss at {commit or 'an unknown commit'}."
+    )
 
 
 if __name__ == "__main__":

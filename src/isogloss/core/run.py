@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -299,8 +300,30 @@ def _environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "git": _commit(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def _commit() -> str | None:
+    """The commit that isogloss runs from, `-dirty` with changes on top; None for an installed package.
+
+    A package installed below somebody's repository must not be taken for a part of it, so this file has to be
+    one that the repository tracks.
+    """
+    here = Path(__file__)
+    try:
+        _git("ls-files", "--error-unmatch", here.name, folder=here.parent)
+        return _git("describe", "--always", "--dirty", "--exclude", "*", folder=here.parent) or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*command: str, folder: Path) -> str:
+    told = subprocess.run(
+        ["git", "-C", str(folder), *command], capture_output=True, text=True, check=True, timeout=10
+    )
+    return told.stdout.strip()
 
 
 def _processor() -> str:
