@@ -10,8 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-install_import_hook(
-    ["isogloss.losses", "isogloss.models", "isogloss.compress", "isogloss.training"], "beartype.beartype"
-)
+_SHAPED = ("losses", "sparse", "models", "compress", "training")
+install_import_hook([f"isogloss.{package}" for package in _SHAPED], "beartype.beartype")
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("ci")
