@@ -31,7 +31,7 @@ from isogloss.training import checkpoints
 from isogloss.training.feed import Batches, Feed, Micro
 from isogloss.training.figures import Figures, StepFigures
 from isogloss.training.hooks import Hook, Moment
-from isogloss.training.optimiser import adamw
+from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.precision import resolve
 from isogloss.training.progress import progress
@@ -80,6 +80,7 @@ def train(
     metric: str = "score",
     higher_is_better: bool = True,
     hooks: Sequence[Hook] = (),
+    optimiser: OptimiserBuilder = adamw,
     show_progress: bool = True,
 ) -> Outcome:
     """Train a model in place, or go on where an earlier process was killed.
@@ -98,6 +99,7 @@ def train(
         metric: what `evaluate` measures, as the log names it.
         higher_is_better: False if `evaluate` returns losses or perplexities.
         hooks: each of another name.
+        optimiser: makes the optimiser from the model and the plan.
         show_progress: False to print nothing.
 
     Raises:
@@ -125,6 +127,7 @@ def train(
                 metric=metric,
                 higher_is_better=higher_is_better,
                 hooks=tuple(hooks),
+                optimiser=optimiser,
                 accelerator=accelerator,
             ).go(show_progress=show_progress)
         finally:
@@ -167,6 +170,7 @@ class _Loop:
         metric: str,
         higher_is_better: bool,
         hooks: tuple[Hook, ...],
+        optimiser: OptimiserBuilder,
         accelerator: Accelerator,
     ) -> None:
         assert len({hook.name for hook in hooks}) == len(hooks), "two hooks of one name"
@@ -182,8 +186,8 @@ class _Loop:
         self._busy = 0.0
         self._tokens_logged = 0
         model.train()
-        prepared, optimiser = accelerator.prepare(model, adamw(model, plan))
-        self._optimiser: torch.optim.Optimizer = optimiser.optimizer
+        prepared, wrapped = accelerator.prepare(model, optimiser(model, plan))
+        self._optimiser: torch.optim.Optimizer = wrapped.optimizer
         # It shares the weights of the plain one, which evaluation and checkpoints go on using.
         stepped: nn.Module = torch.compile(prepared) if plan.compile else prepared  # type: ignore[assignment]
         self._update = Updater(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
 from isogloss.core.errors import ModelError
 from isogloss.training.plan import TrainingPlan
+
+OptimiserBuilder: TypeAlias = Callable[[nn.Module, TrainingPlan], torch.optim.Optimizer]
+"""Makes the optimiser of a training. Each of its groups carries the names of its parameters under "names"."""
 
 _FUSED_DEVICES = ("cpu", "cuda")
 
@@ -22,7 +25,17 @@ def adamw(model: nn.Module, plan: TrainingPlan) -> torch.optim.AdamW:
     Raises:
         ModelError: no parameter requires a gradient.
     """
-    groups = parameter_groups(model, weight_decay=plan.weight_decay, decay_embeddings=plan.decay_embeddings)
+    return adamw_over(
+        parameter_groups(model, weight_decay=plan.weight_decay, decay_embeddings=plan.decay_embeddings), plan
+    )
+
+
+def adamw_over(groups: list[dict[str, Any]], plan: TrainingPlan) -> torch.optim.AdamW:
+    """AdamW over the given groups.
+
+    Raises:
+        ModelError: there is none.
+    """
     if not groups:
         raise ModelError(
             "no parameter of the model requires a gradient, so there is nothing to train",
@@ -42,18 +55,30 @@ def parameter_groups(
     Without decay: whatever has fewer than two dimensions (biases, normalisation), and embeddings unless
     `decay_embeddings`. An output layer tied to an embedding is that embedding.
     """
-    embeddings = set() if decay_embeddings else {id(p) for p in _embedding_weights(model)}
-    with_decay: dict[str, nn.Parameter] = {}
-    without: dict[str, nn.Parameter] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            plain = parameter.ndim < 2 or id(parameter) in embeddings
-            (without if plain else with_decay)[name] = parameter
-    groups = ((with_decay, weight_decay), (without, 0.0))
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    free = undecayed(trained, model, decay_embeddings=decay_embeddings)
+    return two_groups(trained, free, weight_decay)
+
+
+def undecayed(
+    tensors: Mapping[str, nn.Parameter], model: nn.Module, *, decay_embeddings: bool = False
+) -> set[str]:
+    """The names of those of a model's parameters that weight decay does not suit."""
+    with torch.no_grad():  # with gradients, a parametrized weight would be a new tensor
+        embeddings = set() if decay_embeddings else {id(p) for p in _embedding_weights(model)}
+    return {name for name, tensor in tensors.items() if tensor.ndim < 2 or id(tensor) in embeddings}
+
+
+def two_groups(
+    named: Mapping[str, nn.Parameter], free: Container[str], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Parameters with decay and, for the names in `free`, without; an empty group is left out."""
+    with_decay = {name: parameter for name, parameter in named.items() if name not in free}
+    without = {name: parameter for name, parameter in named.items() if name in free}
     return [
-        {"params": list(named.values()), "names": list(named), "weight_decay": decay}
-        for named, decay in groups
-        if named
+        {"params": list(group.values()), "names": list(group), "weight_decay": decay}
+        for group, decay in ((with_decay, weight_decay), (without, 0.0))
+        if group
     ]
 
 
