@@ -45,6 +45,8 @@ def _check_one(recipe: Record, path: str) -> None:
         if isinstance(part, TaskTraining):
             _check_beside(part, where)
             _check_selection(part.training, part.dev, where)
+            if part.sparse is not None and part.sparse.training is not None:
+                _check_selection(part.sparse.training, part.dev, f"{where}sparse.")
     for key in ("model", "teacher"):
         _check_model(recipe, key, path)
     if isinstance(recipe, PretrainRecipe):

@@ -10,6 +10,7 @@ from isogloss.core.config import Record, Refused
 from isogloss.core.errors import DataError
 from isogloss.core.fields import EachOnce, LanguageTag
 from isogloss.data.tasks import task_named
+from isogloss.training.plan import TrainingPlan
 
 
 def _as_tuple(value: Any) -> Any:
@@ -63,3 +64,26 @@ class TaskData(Record):
         if not (self.train or self.test):
             raise ValueError("`train` or `test` files: a task without either does nothing")
         return self
+
+
+class SparseRule(Record):
+    """Sparse fine-tuning (LT-SFT, Ansell et al. 2022): tune few entries of a model, and leave a delta.
+
+    Everything is trained, the entries that moved most are kept, and these alone are trained from the start
+    again. What became of them is a file in `deltas/` of the run folder.
+
+    Attributes:
+        density: the share of the entries to tune: of the backbone and its embeddings, normalisations apart.
+        within: where the share holds: in the whole model (the largest movements, wherever they are), or in
+            each layer, each part (embedding, attention, feed-forward) or each tensor by itself.
+        norms: normalisations stay frozen throughout, as published, or are trained whole. Heads always are.
+        l1: pull towards the start in both phases: this times the sum of |theta - theta_0| over the backbone,
+            divided by the number of the model's parameters. Published language deltas used 0.1.
+        training: of the second phase; None takes the first one's. Published: 3 epochs of all, then 10.
+    """
+
+    density: float = Field(default=0.08, gt=0, le=1)
+    within: Literal["model", "layer", "part", "tensor"] = "model"
+    norms: Literal["frozen", "dense"] = "frozen"
+    l1: float = Field(default=0.0, ge=0)
+    training: TrainingPlan | None = None

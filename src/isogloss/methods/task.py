@@ -24,12 +24,15 @@ from isogloss.evaluate.metrics import LOWER_IS_BETTER
 from isogloss.evaluate.predict import row_length
 from isogloss.evaluate.samples import sample_lines
 from isogloss.evaluate.suite import Evaluation, check_labels, evaluate
-from isogloss.methods.records import ByLanguage, TaskData
+from isogloss.methods.records import ByLanguage, SparseRule, TaskData
 from isogloss.methods.sources import examples
+from isogloss.methods.sparse import Training, task_of, tune_sparsely
 from isogloss.models.tasks import TaskModel, build_task_model, load_task_model
 from isogloss.training.loop import Outcome, train
+from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
-from isogloss.training.update import Losses
+from isogloss.training.update import Losses, Step
+from isogloss.vocab.fingerprint import fingerprint
 
 SAMPLES = 4
 """Example predictions kept per language, right and wrong ones."""
@@ -40,6 +43,7 @@ class TaskTraining(TaskData):
 
     Attributes:
         training: how long and how fast.
+        sparse: tune few entries, after all of them (`training`) have shown which; None tunes all.
         beside: task models to score on the same test sets, by the name that tables have for each, such as
             {teacher: runs/NAME/model}.
         pooling: how a text becomes one vector for classification: "mean" of all states, or "first", the
@@ -50,6 +54,7 @@ class TaskTraining(TaskData):
 
     train: ByLanguage = Field(min_length=1)
     training: TrainingPlan = TrainingPlan(epochs=3)
+    sparse: SparseRule | None = None
     beside: dict[str, str] = Field(default_factory=dict)
     pooling: Literal["first", "mean"] = "mean"
     max_length: int | None = Field(default=None, ge=8)
@@ -70,24 +75,53 @@ def fit(
     kind = TASKS[task.task].kind
     learnt = [example for items in examples(task, "train").values() for example in items]
     model = build_task_model(kind, backbone, labels=labels_of(task, learnt), pooling=task.pooling, seed=seed)
-    batches = task_batches(model, tokenizer, learnt, task, seed=derive(seed, phase))
     held_out = examples(task, "dev")
     for judged in (*held_out.values(), *examples(task, "test").values()):
         check_labels(model, judged)  # now, and not after the training
-    metric = TASKS[task.task].metrics[0]
-    outcome = train(
-        model,
-        batches,
-        task_step,
-        plan=task.training,
-        run=run,
-        phase=phase,
-        seed=seed,
-        evaluate=_headline(tokenizer, held_out, task, metric) if held_out else None,
-        metric=metric,
-        higher_is_better=metric not in LOWER_IS_BETTER,
+    training = _training(model, tokenizer, learnt, held_out, task, run=run, seed=seed)
+    if task.sparse is None:
+        return model, training(model, task.training, phase, task_step, adamw)
+    facts = {"task": task.task, "vocabulary": fingerprint(tokenizer)}
+    outcome = tune_sparsely(
+        model, task.sparse, task.training, training, step=task_step, run=run, phase=phase, **facts
     )
     return model, outcome
+
+
+def _training(
+    model: TaskModel,
+    tokenizer: Any,
+    learnt: Sequence[Example],
+    held_out: Mapping[str, Sequence[Example]],
+    task: TaskTraining,
+    *,
+    run: Run,
+    seed: int,
+) -> Training:
+    """Train a model, or what is made of it, on the task by a plan."""
+    metric = TASKS[task.task].metrics[0]
+
+    def training(
+        subject: nn.Module, plan: TrainingPlan, phase: str, step: Step, optimiser: OptimiserBuilder
+    ) -> Outcome:
+        batches = task_batches(
+            model, tokenizer, learnt, task, batch_size=plan.batch_size, seed=derive(seed, phase)
+        )
+        return train(
+            subject,
+            batches,
+            step,
+            plan=plan,
+            run=run,
+            phase=phase,
+            seed=seed,
+            evaluate=_headline(tokenizer, held_out, task, metric) if held_out else None,
+            metric=metric,
+            higher_is_better=metric not in LOWER_IS_BETTER,
+            optimiser=optimiser,
+        )
+
+    return training
 
 
 def labels_of(task: TaskData, learnt: Sequence[Example]) -> tuple[str, ...]:
@@ -96,7 +130,13 @@ def labels_of(task: TaskData, learnt: Sequence[Example]) -> tuple[str, ...]:
 
 
 def task_batches(
-    model: TaskModel, tokenizer: Any, learnt: Sequence[Example], task: TaskTraining, *, seed: int
+    model: TaskModel,
+    tokenizer: Any,
+    learnt: Sequence[Example],
+    task: TaskTraining,
+    *,
+    batch_size: int,
+    seed: int,
 ) -> BucketedBatches[Features]:
     """Encoded examples in batches of like length."""
     features = encode(
@@ -113,9 +153,7 @@ def task_batches(
         return collate(chosen, pad)
 
     lengths = [feature.length for feature in features]
-    return BucketedBatches(
-        features, together, lengths=lengths, batch_size=task.training.batch_size, seed=seed
-    )
+    return BucketedBatches(features, together, lengths=lengths, batch_size=batch_size, seed=seed)
 
 
 def task_step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
@@ -127,8 +165,7 @@ def _headline(
     tokenizer: Any, held_out: Mapping[str, Sequence[Example]], task: TaskTraining, metric: str
 ) -> Any:
     def measure(model: nn.Module) -> dict[str, float]:
-        assert isinstance(model, TaskModel)
-        found = evaluate(model, tokenizer, held_out, headline=metric, max_length=task.max_length)
+        found = evaluate(task_of(model), tokenizer, held_out, headline=metric, max_length=task.max_length)
         return {language: scores[metric] for language, scores in found.scores.items()}
 
     return measure

@@ -12,6 +12,7 @@ movements in one piece and the latter an index to each as well: three extra copi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,15 @@ def shares(sizes: Mapping[str, int], entries: int) -> dict[str, int]:
 def count(density: float, size: int) -> int:
     """Entries at a density: rounded down, as the authors' code does, but at least 1."""
     return max(1, int(density * size))
+
+
+def checksum(found: Mapping[str, Integer[Tensor, ...]]) -> str:
+    """SHA-256 of a selection: equal for the same entries of the same names, in any order of these."""
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(f"{name} {len(found[name])}\n".encode())
+        digest.update(found[name].long().cpu().numpy().data)
+    return digest.hexdigest()
 
 
 def _each_group(
