@@ -31,7 +31,9 @@ def test_quick_answers_import_nothing_heavy(arguments):
 def test_help_lists_the_commands(shell):
     answer = shell("--help")
     assert answer.code == 0
-    assert all(name in answer.out for name in ("demo", "run", "plan", "recipes", "evaluate", "report"))
+    assert all(
+        name in answer.out for name in ("demo", "run", "plan", "recipes", "evaluate", "report", "delta")
+    )
 
 
 def test_version_is_the_package_s(shell):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from isogloss.cli.delta import delta_app
+
 app = typer.Typer(
     help="Make one multilingual language model fair, small and cheap in the languages you care about.",
     no_args_is_help=True,
@@ -18,6 +20,7 @@ recipes_app = typer.Typer(
     help="List the recipes that come with isogloss, or print one.", invoke_without_command=True
 )
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(delta_app, name="delta")
 
 Recipe = Annotated[
     str,

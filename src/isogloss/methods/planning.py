@@ -195,6 +195,11 @@ def _task_rows(
     batches = math.ceil(total / task.training.batch_size)
     yield Row("examples", f"{total:,}", ", ".join(f"{len(found):,} {tag}" for tag, found in learnt.items()))
     yield Row("steps", f"{task.training.total_steps(batches):,}")
+    if task.sparse is not None:
+        second = task.sparse.training or task.training
+        steps = second.total_steps(math.ceil(total / second.batch_size))
+        density = f"{task.sparse.density:.2%} of the backbone, then trained alone"
+        yield Row("steps, sparse", f"{steps:,}", density)
     yield from _memory_rows(config, parameters, task.training, task.max_length or _TYPICAL_LENGTH)
 
 

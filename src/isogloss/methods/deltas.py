@@ -1,0 +1,229 @@
+"""What one does with deltas once they are there: look, put on, add, carry to a smaller model, pass on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from isogloss.compress.deltas import origins
+from isogloss.compress.layers import layer_map
+from isogloss.core.errors import ModelError
+from isogloss.models.backbone import Auto, load_config, load_model, load_tokenizer, save_model
+from isogloss.models.portions import Portions, portions
+from isogloss.models.tasks import (
+    HEAD_FACTS,
+    TaskModel,
+    build_task_model,
+    load_task_model,
+    save_task_model,
+)
+from isogloss.sparse.carry import Losses, carry
+from isogloss.sparse.compose import Meeting, add, meetings
+from isogloss.sparse.delta import Delta, apply, check_fits, fingerprint
+from isogloss.sparse.published import load_published
+from isogloss.sparse.storage import load_delta, save_delta
+from isogloss.vocab.fingerprint import fingerprint as vocabulary_fingerprint
+from isogloss.vocab.trimmed import load_trimmed
+
+_HEADS: dict[str, Auto] = {
+    "ForMaskedLM": "masked",
+    "ForCausalLM": "causal",
+    "LMHeadModel": "causal",
+    "ForConditionalGeneration": "seq2seq",
+    "ForTokenClassification": "tokens",
+    "ForQuestionAnswering": "span",
+    "ForSequenceClassification": "label",
+}
+"""By the end of a checkpoint's class name, how to load it with its head."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tensors of one name but for the numbers in it, such as `layers.*.attn.Wqkv.weight`.
+
+    Attributes:
+        name: with a star for each number.
+        tensors: how many.
+        entries: changed.
+        size: of all entries.
+        mean: of the absolute change where there is one.
+    """
+
+    name: str
+    tensors: int
+    entries: int
+    size: int
+    mean: float
+
+
+def read_delta(path: str | Path) -> Delta:
+    """A delta of ours (`.safetensors`) or a published one (`pytorch_diff.bin`, or its folder).
+
+    Raises:
+        CheckpointError: no such file, or neither.
+    """
+    path = Path(path)
+    return load_published(path) if path.is_dir() or path.suffix == ".bin" else load_delta(path)
+
+
+def groups(delta: Delta) -> list[Group]:
+    """What a delta changes, the same place in all layers together."""
+    together: dict[str, list[str]] = {}
+    for name in delta.changes:
+        together.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "*", name), []).append(name)
+    return [_group(label, [delta.changes[name] for name in names]) for label, names in together.items()]
+
+
+def _group(label: str, changes: Sequence[Any]) -> Group:
+    entries = sum(change.indices.numel() for change in changes)
+    size = 0
+    for change in changes:
+        product = 1
+        for side in change.shape:
+            product *= side
+        size += product
+    total = sum(float(change.values.abs().double().sum()) for change in changes)
+    return Group(label, len(changes), entries, size, total / max(1, entries))
+
+
+def add_deltas(paths: Sequence[Path], out: Path, *, heads_of: Path | None = None) -> list[Meeting]:
+    """Write the sum of several deltas, and tell where they meet.
+
+    Args:
+        heads_of: of which to take tensors that replace the model's; None takes those of all, which must then
+            not be of the same names.
+
+    Raises:
+        ModelError: they are of different models or vocabularies, or replace the same tensor.
+    """
+    deltas = [_bare_unless(path, heads_of) for path in paths]
+    save_delta(out, add(deltas))
+    return meetings(deltas)
+
+
+def _bare_unless(path: Path, heads_of: Path | None) -> Delta:
+    delta = read_delta(path)
+    return delta if heads_of is None or path == heads_of else delta.without_dense()
+
+
+def apply_deltas(model: Path, paths: Sequence[Path], out: Path) -> list[str]:
+    """Write a model with deltas on its backbone; its own head stays, unless a delta's fits it.
+
+    Returns:
+        Tensors that a delta would replace and the model does not have.
+
+    Raises:
+        ModelError: a delta was learnt on another model or vocabulary, or two replace the same tensor.
+    """
+    wearing, tokenizer = _with_its_head(model)
+    parts = portions(wearing)
+    delta = _fitting(paths, parts, tokenizer)
+    left = _unfitting_heads(delta, parts)
+    dense = {name: value for name, value in delta.dense.items() if name not in left}
+    apply(replace(delta, dense=dense), parts.all)
+    if isinstance(wearing, TaskModel):
+        save_task_model(wearing, tokenizer, out)
+    else:
+        save_model(wearing, tokenizer, out)
+    return left
+
+
+def _unfitting_heads(delta: Delta, parts: Portions) -> list[str]:
+    """All heads of a delta, unless every one of them fits the model: one that fits by chance is another's."""
+    heads = {name: tuple(value.shape) for name, value in delta.dense.items() if name not in parts.norms}
+    own = {name: tuple(tensor.shape) for name, tensor in parts.heads.items()}
+    return [] if heads.items() <= own.items() else list(heads)
+
+
+def _with_its_head(folder: Path) -> tuple[nn.Module, Any]:
+    if (folder / HEAD_FACTS).is_file():
+        return load_task_model(folder)
+    names = load_config(folder).architectures or [""]
+    auto: Auto = next((head for end, head in _HEADS.items() if names[0].endswith(end)), "base")
+    return load_model(folder, auto), load_tokenizer(folder)
+
+
+def export_model(model: Path, paths: Sequence[Path], out: Path) -> None:
+    """Write the task model that a delta was learnt as, whole: the base, the deltas, and their head.
+
+    Args:
+        model: the base that the deltas were learnt on.
+        paths: deltas, of which one is a task's.
+
+    Raises:
+        ModelError: a delta was learnt on another model or vocabulary, or there is not one task's among them.
+    """
+    tokenizer = load_tokenizer(model)
+    about = [delta.about for delta in map(read_delta, paths) if "kind" in delta.about]
+    if len(about) != 1:
+        raise ModelError(
+            f"{len(about)} deltas of a task among {len(paths)}",
+            wanted="exactly one; its head becomes the model's",
+            fix="use `isogloss delta apply` to put deltas on a model that has its head already",
+        )
+    (facts,) = about
+    task = build_task_model(
+        facts["kind"],  # type: ignore[arg-type]
+        model,
+        labels=json.loads(facts["labels"]),
+        pooling=facts["pooling"],  # type: ignore[arg-type]
+    )
+    parts = portions(task)
+    apply(_fitting(paths, parts, tokenizer), parts.all)
+    save_task_model(task, tokenizer, out)
+
+
+def _fitting(paths: Sequence[Path], parts: Portions, tokenizer: Any) -> Delta:
+    """The sum of deltas, none of another model than this."""
+    base, vocabulary = fingerprint(parts.base), vocabulary_fingerprint(tokenizer)
+    deltas = [read_delta(path) for path in paths]
+    for path, delta in zip(paths, deltas, strict=True):
+        check_fits(delta, base=base, vocabulary=vocabulary, where=str(path))
+    return add(deltas)
+
+
+def carry_delta(
+    path: Path,
+    *,
+    large: str,
+    small: Path,
+    out: Path,
+    vocabulary: Path | None = None,
+    layers: str | None = None,
+) -> Losses:
+    """Write a delta for a trimmed, shallower model, and tell what was lost.
+
+    Args:
+        path: a delta learnt on the larger model.
+        large: the larger model; its configuration is read, not its weights.
+        small: folder of the smaller model, as the carried delta shall find it.
+        vocabulary: folder of the trimmed vocabulary (`vocabulary/` of a run); None where all rows stayed.
+        layers: which layers stayed, as a recipe says it (`every-2nd`) or as numbers (`1,3,5`); None for all.
+
+    Raises:
+        ModelError: the smaller model does not have these rows or layers, or is of another width.
+    """
+    config = load_config(large)
+    model = load_task_model(small)[0] if (small / HEAD_FACTS).is_file() else load_model(small, "base")
+    kept = None if vocabulary is None else load_trimmed(vocabulary).kept
+    stayed = None if layers is None else layer_map(config.num_hidden_layers, _rule(layers))
+    parts = portions(model)
+    carried, losses = carry(
+        read_delta(path),
+        origins(model, config, kept=kept, layers=stayed),
+        base=fingerprint(parts.base),
+        vocabulary=vocabulary_fingerprint(load_tokenizer(small)),
+    )
+    save_delta(out, carried)
+    return losses
+
+
+def _rule(layers: str) -> str | tuple[int, ...]:
+    numbers = layers.split(",")
+    return tuple(map(int, numbers)) if all(n.strip().isdigit() for n in numbers) else layers
