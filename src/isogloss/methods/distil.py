@@ -36,6 +36,7 @@ from isogloss.training.hooks import Ledger
 from isogloss.training.loop import train
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses
+from isogloss.vocab.rules import ByProbability
 from isogloss.vocab.trim import trim_vocabulary
 from isogloss.vocab.trimmed import load_trimmed, save_trimmed
 
@@ -195,8 +196,9 @@ def _trimmed(recipe: DistilRecipe, texts: Texts, tokenizer: Any, teacher: Any, r
     folder = run.folder / "vocabulary"
     with main_first():
         if not folder.exists():
-            threshold = recipe.student.vocabulary.min_probability
-            save_trimmed(folder, trim_vocabulary(tokenizer, texts, threshold=threshold), tokenizer)
+            rule = recipe.student.vocabulary
+            trimmed = trim_vocabulary(tokenizer, texts, rule=ByProbability(rule.min_probability))
+            save_trimmed(folder, trimmed, tokenizer)
     trimmed = load_trimmed(folder)
     run.rewind("trim", -1)
     for tag, lost in trimmed.lost.items():
