@@ -23,7 +23,7 @@ def encoded(backend: Any, texts: Iterable[str]) -> Iterator[tuple[list[str], lis
         backend: a `tokenizers.Tokenizer`; it lets go of Python while it works.
         texts: streamed.
     """
-    return ahead(lambda batch: backend.encode_batch_fast(batch, add_special_tokens=False), _batches(texts))
+    return ahead(lambda batch: backend.encode_batch_fast(batch, add_special_tokens=False), batches(texts))
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
@@ -39,7 +39,8 @@ def ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
             yield before[0], before[1].result()
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Texts in batches of some hundred thousand characters."""
     batch: list[str] = []
     size = 0
     for text in texts:

@@ -94,6 +94,28 @@ class BySize:
 Rule: TypeAlias = ByProbability | ByCoverage | BySize
 
 
+def rule_of(
+    *, min_probability: float | None = None, size: int | None = None, coverage: float | None = None
+) -> Rule:
+    """The rule that one of three numbers stands for; none of them: a probability of 1e-6, as published.
+
+    Raises:
+        RecipeError: more than one is given, or one is out of its range.
+    """
+    given = [number for number in (min_probability, size, coverage) if number is not None]
+    if len(given) > 1:
+        raise RecipeError(
+            "several rules for one vocabulary",
+            wanted="one of a least probability, a size and a coverage",
+            fix="leave out the others",
+        )
+    if size is not None:
+        return BySize(size)
+    if coverage is not None:
+        return ByCoverage(coverage)
+    return ByProbability() if min_probability is None else ByProbability(min_probability)
+
+
 def _covering(count: Ints, share: float) -> Flags:
     """The most frequent tokens, ties by id, until they make up the share."""
     order = np.argsort(-count, kind="stable")
