@@ -33,3 +33,19 @@ def test_two_rules_and_a_pair_without_a_language_are_mistakes(shell, backbone):
     assert (answer.code, "several rules" in answer.err) == (2, True)
     answer = shell(*common, "miniature/test:3")
     assert (answer.code, "--held-out miniature/test:3" in answer.err) == (2, True)
+
+
+def test_a_trimmed_task_model_is_evaluated_like_any_other(shell, topics):
+    answer = shell(
+        "trim", topics, "--corpus", "eng=miniature/train:60", "--held-out", "eng=miniature/test:20",
+        "--min-probability", "0", "--out", "small",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    scores = [
+        shell(
+            "evaluate", model, "--task", "topic", "--data", "eng=miniature/train:20", "--json", "scores.json"
+        )
+        and json.loads(Path("scores.json").read_text(encoding="utf-8"))["scores"]
+        for model in (topics, "small")
+    ]
+    assert scores[0] == scores[1]

@@ -107,3 +107,37 @@ def test_a_recipe_trims_by_size_keeps_a_prompt_and_leaves_a_certificate(model, t
     shares = {line["language"]: line["value"] for line in logged(run, "identical")}
     assert set(shares) == {"en-Latn", "fr-Latn"}
     assert all(0 <= share <= 1 for share in shares.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "auto"),
+    [
+        ("BertTokenizer", "bert", "masked"),
+        ("XLMRobertaTokenizer", "xlm-roberta", "masked"),
+        ("DebertaV2Tokenizer", "deberta-v2", "masked"),
+        ("T5Tokenizer", "mt5", "seq2seq"),
+        ("GPT2Tokenizer", "gpt2", "causal"),
+        ("Qwen2Tokenizer", "llama", "causal"),
+    ],
+)
+def test_tokenizers_of_a_class_of_their_own_are_saved_as_certified(name, family, auto, tmp_path):
+    tokenizer = tiny_tokenizer(STYLES[family])
+    with seeded(0):
+        model = empty_model(tiny_config(family, tokenizer), auto)
+    save_model(model, tokenizer, tmp_path / "full")
+    config = tmp_path / "full" / "tokenizer_config.json"
+    told = json.loads(config.read_text(encoding="utf-8")) | {"tokenizer_class": name}
+    config.write_text(json.dumps(told), encoding="utf-8")
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(SENTENCES[:5]), encoding="utf-8")
+    places = {"en-Latn": (str(text),)}
+    trim_model(
+        tmp_path / "full", corpora=places, held_out=places, out=tmp_path / "small", rule=ByProbability(0)
+    )
+    old, new = load_tokenizer(tmp_path / "full"), load_tokenizer(tmp_path / "small")
+    assert type(old).__name__ == name
+    assert new.extra_special_tokens == old.extra_special_tokens
+    for one in SENTENCES[:5]:
+        before, after = old(one), new(one)
+        assert before.keys() == after.keys()
+        assert load_trimmed(tmp_path / "small").kept[after["input_ids"]].tolist() == before["input_ids"]

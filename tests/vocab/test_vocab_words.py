@@ -46,13 +46,15 @@ def test_words_counted_once_count_like_whole_texts(kind, normaliser):
 @given(texts=st.lists(st.text(alphabet="ab \t", max_size=12), max_size=30), limit=st.sampled_from([1, 9, 99]))
 def test_batches_lose_nothing_and_stay_small(texts, limit):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(words, "_CHUNK_CHARACTERS", limit)
+        patch.setattr(words, "_DISTINCT", limit)
+        patch.setattr(words, "_BATCH", limit)
+        patch.setattr(words, "_TOGETHER", 2)
         found = list(tallied(texts, cut=True))
     parts = ((chunk, times) for tally in found for chunk, times in zip(*tally, strict=True))
     letters = "".join(chunk * times for chunk, times in parts)
     assert sorted(letters) == sorted("".join(texts))
     for chunks, _ in found:
-        assert sum(map(len, chunks)) < limit + 12 + 2 * len(chunks)
+        assert sum(map(len, chunks)) < limit + 26
 
 
 def changed(**parts):

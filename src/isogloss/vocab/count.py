@@ -62,10 +62,10 @@ def count_usage(
     """
     backend = backend_of(tokenizer)
     described = json.loads(backend.to_str())
-    unknown = unknown_id(backend)
+    cut, unknown = cuts_at_spaces(described), _unknown_id(backend, described["model"])
     found: dict[str, Usage] = {}
     for language, texts in corpora.items():
-        batches = tallied(texts, cut=cuts_at_spaces(described))
+        batches = tallied(texts, cut=cut)
         found[language] = _count(backend, batches, unknown, beside if unknown is not None else None)
         if not found[language].counts.any():
             raise DataError(
@@ -96,7 +96,10 @@ def _count(backend: Any, batches: Iterator[Tally], unknown: int | None, beside: 
 
 def unknown_id(backend: Any) -> int | None:
     """The id of the unknown token; None where nothing is unknown, as in byte-level vocabularies."""
-    model = json.loads(backend.to_str())["model"]
+    return _unknown_id(backend, json.loads(backend.to_str())["model"])
+
+
+def _unknown_id(backend: Any, model: Mapping[str, Any]) -> int | None:
     if "unk_id" in model:
         return None if model["unk_id"] is None else int(model["unk_id"])
     piece = model.get("unk_token")

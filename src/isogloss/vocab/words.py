@@ -1,27 +1,31 @@
-"""Texts as distinct chunks and how often each occurs, cut where a tokenizer is bound to cut too.
+"""Texts with every word once, and how often: what a tokenizer needs to see of a corpus to count its tokens.
 
-A chunk is tokenised once however often it occurs. Text repeats its words, so most of a tokenizer's work on it
-is repetition. Not every tokenizer may be fed so: `cuts_at_spaces` tells which.
+Text repeats its words, so most of the work on it is repetition. Where a tokenizer is bound to cut at
+spaces, the distinct words are put together to new texts, those that occur equally often in the same ones. Not
+every tokenizer may be fed so: `cuts_at_spaces` tells which.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeAlias
 
-_CHUNK_CHARACTERS = 1 << 19
-"""Distinct text held before it is handed on: some megabytes, whatever the size of the corpus."""
+_DISTINCT = 1 << 21
+"""Characters of distinct chunks held at once: some tens of megabytes, whatever the size of the corpus."""
+_BATCH = 1 << 18
+_TOGETHER = 64
 
 Tally: TypeAlias = tuple[list[str], list[int]]
 
 
 def tallied(texts: Iterable[str], *, cut: bool) -> Iterator[Tally]:
-    """Chunks with their number of occurrences, in batches of bounded size.
+    """Texts that together hold all words, with their number of occurrences, in batches of bounded size.
 
     Args:
         texts: streamed.
-        cut: at spaces, which stay with the chunk they precede; False hands on whole texts.
+        cut: at spaces; False hands on the texts as they are.
     """
     firsts: Counter[str] = Counter()
     later: Counter[str] = Counter()
@@ -31,14 +35,38 @@ def tallied(texts: Iterable[str], *, cut: bool) -> Iterator[Tally]:
         firsts[first] += 1
         later.update(others)
         read += len(text)
-        if read >= _CHUNK_CHARACTERS:
+        if read >= _DISTINCT:
             # What was read is at least as long as what is distinct in it: seldom worth measuring.
             read = sum(map(len, firsts)) + sum(map(len, later))
-            if 2 * read >= _CHUNK_CHARACTERS:
-                yield _joined(firsts, later)
+            if 2 * read >= _DISTINCT:
+                yield from _batches(firsts, later)
                 firsts, later, read = Counter(), Counter(), 0
-    if firsts:
-        yield _joined(firsts, later)
+    yield from _batches(firsts, later)
+
+
+def _batches(firsts: Mapping[str, int], later: Mapping[str, int]) -> Iterator[Tally]:
+    texts: list[str] = []
+    times: list[int] = []
+    size = 0
+    for text, count in chain(firsts.items(), _together(later)):
+        texts.append(text)
+        times.append(count)
+        size += len(text) + 1
+        if size >= _BATCH:
+            yield texts, times
+            texts, times, size = [], [], 0
+    if texts:
+        yield texts, times
+
+
+def _together(chunks: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Texts of chunks that occur equally often, the lost spaces before them put back."""
+    groups: dict[int, list[str]] = {}
+    for chunk, count in chunks.items():
+        groups.setdefault(count, []).append(chunk)
+    for count, group in groups.items():
+        for start in range(0, len(group), _TOGETHER):
+            yield " " + " ".join(group[start : start + _TOGETHER]), count
 
 
 def _chunks(text: str) -> list[str]:
@@ -48,10 +76,6 @@ def _chunks(text: str) -> list[str]:
     """
     words = text.split(" ")
     return words if "" not in words and text.isprintable() else [text]
-
-
-def _joined(firsts: Mapping[str, int], later: Mapping[str, int]) -> Tally:
-    return [*firsts, *(f" {chunk}" for chunk in later)], [*firsts.values(), *later.values()]
 
 
 def cuts_at_spaces(described: Mapping[str, Any]) -> bool:
