@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from isogloss.core.errors import ModelError, UserError
+from isogloss.core.errors import ModelError, RecipeError, UserError
 from isogloss.methods import trim as method
 from isogloss.methods.trim import trim_model
 from isogloss.models.backbone import empty_model, load_model, load_tokenizer, save_model, seeded
@@ -94,6 +94,13 @@ def test_scores_that_differ_are_refused(model, tmp_path, monkeypatch):
     monkeypatch.setattr(method, "largest_difference", lambda *_: float("nan"))
     with pytest.raises(ModelError, match="differ from the full model's by nan"):
         trim_model(model, corpora=TEXTS, held_out=UNSEEN, out=tmp_path / "small")
+
+
+def test_a_recipe_that_wants_sentences_identical_says_on_which_text():
+    with pytest.raises(RecipeError, match="dev: held-out text"):
+        tiny(DISTIL, without=("dev",), teacher="x", student__vocabulary={"min_identical": 0.9})
+    with pytest.raises(RecipeError, match="one of them at most"):
+        tiny(DISTIL, teacher="x", student__vocabulary={"size": 100, "coverage": 0.9})
 
 
 def test_a_recipe_trims_by_size_keeps_a_prompt_and_leaves_a_certificate(model, tmp_path):

@@ -173,6 +173,8 @@ class DistilRecipe(Record):
         for tag in (*self.corpora, *self.dev):
             if tag not in self.languages.all:
                 raise ValueError(f"corpora, dev: only the languages source and target; {tag} is neither")
+        if self.student.vocabulary.min_identical and not self.dev:
+            raise ValueError("dev: held-out text, which student.vocabulary.min_identical is measured on")
         return self
 
 
