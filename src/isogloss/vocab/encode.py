@@ -16,16 +16,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def encoded(backend: Any, texts: Iterable[str]) -> Iterator[tuple[list[str], list[Any]]]:
-    """Batches of texts and their encodings (no offsets), special tokens not added, in bounded memory.
-
-    Args:
-        backend: a `tokenizers.Tokenizer`; it lets go of Python while it works.
-        texts: streamed.
-    """
-    return ahead(lambda batch: backend.encode_batch_fast(batch, add_special_tokens=False), batches(texts))
-
-
 def ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
     """Each item with what `work` makes of it, in order; one more is always under way in a thread."""
     with ThreadPoolExecutor(max_workers=1) as worker:

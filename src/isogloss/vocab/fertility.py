@@ -8,9 +8,8 @@ from operator import add
 from typing import Any
 
 from isogloss.core.errors import DataError
-from isogloss.core.tokenizer import backend_of
+from isogloss.core.tokenizer import backend_of, encoded
 from isogloss.vocab.count import unknown_id
-from isogloss.vocab.encode import encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +72,8 @@ def fertility(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[str,
 
 def _measure(backend: Any, texts: Iterable[str], unknown: int | None, language: str) -> Fertility:
     total = Fertility(0, 0, 0, 0, 0)
-    for batch, encodings in encoded(backend, texts):
-        total += measured(batch, [encoding.ids for encoding in encodings], unknown)
+    for batch in encoded(backend, texts):
+        total += measured([text for text, _ in batch], [ids for _, ids in batch], unknown)
     if not total.words:
         raise DataError(
             f"the {language} text is empty", wanted="at least one word", fix="check the path of the corpus"
