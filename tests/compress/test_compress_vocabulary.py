@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from every_family import EVERY, MASKED, ROWS, small_batch, small_model
 from isogloss.compress.layers import keep_layers
-from isogloss.compress.vocabulary import keep_rows
+from isogloss.compress.vocabulary import keep_rows, largest_difference
 from isogloss.core.errors import ModelError
 from isogloss.models.anatomy import anatomy
 
@@ -43,6 +43,19 @@ def test_scores_on_kept_ids_are_the_full_models(model_type, tied):
     assert trimmed.config.vocab_size == trimmed.get_input_embeddings().num_embeddings == 8
     assert_same_scores(model, trimmed, kept)
     assert model.config.vocab_size == ROWS
+
+
+@pytest.mark.parametrize("auto", ["language", "base"])
+@pytest.mark.parametrize("model_type", EVERY)
+def test_the_largest_difference_is_nothing_until_a_row_is_changed(model_type, auto):
+    model = small_model(model_type, None if auto == "language" else "base")
+    kept = ids(*SPECIAL, 5, 9, 10, 33, 49)
+    trimmed = keep_rows(model, kept)
+    rows = [[0, 4, 5, 2], [6]]
+    assert largest_difference(model, trimmed, kept, rows) <= 1e-5
+    trimmed.get_input_embeddings().weight.data[6, 0] += 1.0  # a norm would swallow a whole row moved alike
+    assert largest_difference(model, trimmed, kept, rows) > 1e-3
+    assert largest_difference(model, trimmed, kept, []) == 0
 
 
 @settings(max_examples=15)

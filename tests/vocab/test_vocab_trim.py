@@ -10,11 +10,13 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from isogloss.core.errors import DataError, ModelError
+from isogloss.vocab.count import count_tokens
 from isogloss.vocab.fertility import fertility
 from isogloss.vocab.fingerprint import fingerprint
 from isogloss.vocab.folder import save_tokenizer
+from isogloss.vocab.rules import ByProbability
 from isogloss.vocab.train import train_vocabulary
-from isogloss.vocab.trim import count_tokens, trim_vocabulary
+from isogloss.vocab.trim import trim_vocabulary
 
 EN = ["the old house stands near the river", "a river runs by the house", "the new house is near"]
 SW = ["nyumba ya zamani iko karibu na mto", "mto unapita karibu na nyumba", "nyumba mpya iko karibu"]
@@ -34,7 +36,7 @@ def same_cut(old: Tokenizer, trimmed, text: str, *, special: bool = True) -> boo
 
 
 def test_text_of_the_kept_languages_is_cut_as_before_and_the_rest_is_gone():
-    trimmed = trim_vocabulary(FULL, {"en": EN, "sw": SW})
+    trimmed = trim_vocabulary(FULL, {"en": EN, "sw": SW}, alphabet="seen")
     assert len(trimmed.kept) < FULL.get_vocab_size()
     assert all(same_cut(FULL, trimmed, text) for text in EN + SW)
     assert trimmed.lost == {"en": 0.0, "sw": 0.0}
@@ -58,7 +60,7 @@ def test_ids_are_contiguous_in_the_old_order_and_name_the_same_pieces():
 @settings(max_examples=60)
 @given(corpus=st.lists(WORDS, min_size=1, max_size=8).filter(lambda texts: any(t.strip() for t in texts)))
 def test_any_text_trimmed_for_is_cut_as_before(corpus):
-    trimmed = trim_vocabulary(FULL, {"x": corpus}, threshold=0)
+    trimmed = trim_vocabulary(FULL, {"x": corpus}, rule=ByProbability(0))
     assert all(same_cut(FULL, trimmed, text) for text in corpus)
     assert trimmed.lost == {"x": 0.0}
 
@@ -69,9 +71,9 @@ def test_any_text_trimmed_for_is_cut_as_before(corpus):
     threshold=st.sampled_from([0.0, 0.01, 0.2, 1.0]),
 )
 def test_trimming_again_for_the_same_text_changes_nothing(corpus, threshold):
-    once = trim_vocabulary(FULL, {"x": corpus}, threshold=threshold)
+    once = trim_vocabulary(FULL, {"x": corpus}, rule=ByProbability(threshold))
     again = trim_vocabulary(
-        Tokenizer.from_str(once.tokenizer_json), {"x": corpus}, threshold=0 if threshold == 0 else threshold
+        Tokenizer.from_str(once.tokenizer_json), {"x": corpus}, rule=ByProbability(threshold)
     )
     assert set(again.kept.tolist()) <= set(range(len(once.kept)))
     if threshold == 0:
@@ -80,7 +82,7 @@ def test_trimming_again_for_the_same_text_changes_nothing(corpus, threshold):
 
 def test_trimming_to_everything_gives_the_same_tokenizer():
     trimmed = trim_vocabulary(
-        FULL, {"all": [piece.replace("▁", " ") for piece in FULL.get_vocab()]}, threshold=0
+        FULL, {"all": [piece.replace("▁", " ") for piece in FULL.get_vocab()]}, rule=ByProbability(0)
     )
     if len(trimmed.kept) == FULL.get_vocab_size():
         assert fingerprint(Tokenizer.from_str(trimmed.tokenizer_json)) == fingerprint(FULL)
@@ -88,7 +90,7 @@ def test_trimming_to_everything_gives_the_same_tokenizer():
 
 
 def test_a_high_threshold_drops_rare_tokens_says_how_many_and_keeps_the_letters():
-    trimmed = trim_vocabulary(FULL, {"en": EN, "sw": SW}, threshold=0.1)
+    trimmed = trim_vocabulary(FULL, {"en": EN, "sw": SW}, rule=ByProbability(0.1))
     new = Tokenizer.from_str(trimmed.tokenizer_json)
     counts = count_tokens(FULL, {"en": EN})["en"]
     gone = np.setdiff1d(np.arange(len(counts)), trimmed.kept)
@@ -155,11 +157,10 @@ def test_a_trimmed_folder_loads_with_transformers(tmp_path):
     assert trimmed.kept[loaded(SW[0])["input_ids"]].tolist() == FULL.encode(SW[0]).ids
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
-def test_other_models_are_refused_by_name(kind):
-    other = train_vocabulary({"en": EN * 3}, kind=kind, size=300).tokenizer()
-    with pytest.raises(ModelError, match=r"cannot be trimmed yet[\s\S]*Unigram"):
-        trim_vocabulary(other, {"en": EN})
+def test_other_models_are_refused_by_name():
+    word_level = {"type": "WordLevel", "vocab": {"<unk>": 0, "the": 1}, "unk_token": "<unk>"}
+    with pytest.raises(ModelError, match=r"a WordLevel vocabulary[\s\S]*Unigram"):
+        trim_vocabulary(changed(model=word_level, added_tokens=[], post_processor=None), {"en": EN})
 
 
 def test_a_language_without_text_is_refused():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from isogloss.cli.delta import delta_app
+
+if TYPE_CHECKING:
+    from isogloss.vocab.alphabet import Alphabet
 
 app = typer.Typer(
     help="Make one multilingual language model fair, small and cheap in the languages you care about.",
@@ -98,6 +101,56 @@ def evaluate(
     print_evaluation(found, f"{task}: {model}")
     if json_:
         write_json(json_, {"model": model, "task": task, "scores": found.scores})
+
+
+@app.command()
+def trim(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or a Hub id.")],
+    corpus: Annotated[
+        list[str],
+        typer.Option("--corpus", metavar="LANGUAGE=FILE", help="Text to count; may be repeated."),
+    ],
+    held_out: Annotated[
+        list[str],
+        typer.Option("--held-out", metavar="LANGUAGE=FILE", help="Other text to compare; may be repeated."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+    min_probability: Annotated[
+        float | None, typer.Option(help="Keep pieces as probable as this in any language (default 1e-6).")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Keep this many pieces at most.")] = None,
+    coverage: Annotated[
+        float | None, typer.Option(help="Keep the fewest pieces that make up this share of each language.")
+    ] = None,
+    min_identical: Annotated[
+        float | None,
+        typer.Option(help="Save nothing if a smaller share of some language's sentences is cut as before."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="A prompt or verbaliser whose pieces stay; may be repeated.", metavar="TEXT"),
+    ] = None,
+    alphabet: Annotated[
+        str, typer.Option(help="The letters that stay: scripts (of the languages), seen, or whole.")
+    ] = "scripts",
+) -> None:
+    """Cut a model's vocabulary down to some languages; measure what that changes on text not counted."""
+    from isogloss.cli.show import print_trimming
+    from isogloss.methods.pairs import files_by_language
+    from isogloss.methods.trim import trim_model
+    from isogloss.vocab.rules import rule_of
+
+    found = trim_model(
+        model,
+        corpora=files_by_language(corpus, option="--corpus"),
+        held_out=files_by_language(held_out, option="--held-out"),
+        out=out,
+        rule=rule_of(min_probability=min_probability, size=size, coverage=coverage),
+        alphabet=cast("Alphabet", alphabet),
+        keep=keep or [],
+        min_identical=min_identical,
+    )
+    print_trimming(found)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -15,6 +15,8 @@ from isogloss.report import numbers
 if TYPE_CHECKING:
     from isogloss.evaluate.suite import Evaluation
     from isogloss.methods.planning import Plan
+    from isogloss.methods.trim import Trimming
+    from isogloss.vocab.certificate import LanguageCertificate
 
 
 def print_plans(plans: Sequence[Plan]) -> None:
@@ -58,3 +60,40 @@ def _spread(found: Evaluation) -> str:
         "standard deviation": spread.deviation,
     }
     return ", ".join(f"{name} {numbers.shown(found.headline, value)}" for name, value in facts.items())
+
+
+def print_trimming(found: Trimming) -> None:
+    """What was kept, what changed for each language, and how things that changed look."""
+    whole = found.certificate
+    title = (
+        f"{whole.kept:,} of {whole.entries:,} pieces kept, {found.parameters[1] / 1e6:.1f} of "
+        f"{found.parameters[0] / 1e6:.1f} million parameters; same scores on kept pieces "
+        f"(largest difference {found.difference:.0e})"
+    )
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("language")
+    for name in ("sentences", "cut as before", "tokens lost", "new unknown", "tokens per word", "now"):
+        table.add_column(name, justify="right")
+    for tag, one in whole.languages.items():
+        table.add_row(
+            f"{language(tag).name} ({tag})",
+            f"{one.sentences:,}",
+            f"{100 * one.share:.3f} %",
+            f"{100 * one.lost:.4f} %",
+            f"{one.new_unknown:,}",
+            f"{one.before.tokens_per_word:.4f}",
+            f"{one.after.tokens_per_word:.4f}",
+        )
+    console = Console()
+    console.print(table)
+    for tag, one in whole.languages.items():
+        for line in _differences(tag, one):
+            console.print(line, highlight=False, markup=False)
+    console.print(f"model, tokenizer and certificate: {found.folder}", highlight=False, markup=False)
+
+
+def _differences(tag: str, found: LanguageCertificate) -> Iterator[str]:
+    for kind, difference in sorted(found.differences.items()):
+        example = difference.examples[0]
+        cuts = f"{' '.join(example.before)} → {' '.join(example.after)}"
+        yield f"{tag}: {kind}, {difference.places:,} places, such as {cuts}"

@@ -8,7 +8,7 @@ the trimmed model gives the scores of the full one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,3 +100,37 @@ def _shifted(table: torch.Tensor, shift: int) -> torch.Tensor:
     if shift < 0:
         return table[-shift:]
     return torch.cat([table.new_zeros(shift, table.shape[1]), table])
+
+
+@torch.no_grad()
+def largest_difference(
+    full: Any, trimmed: Any, kept: npt.NDArray[np.int64], rows: Iterable[Sequence[int]]
+) -> float:
+    """How far a trimmed model's scores on the kept ids are from the full model's.
+
+    Args:
+        full: a transformers model.
+        trimmed: what `keep_rows` made of it.
+        kept: the old id of each new one.
+        rows: texts in new ids, each of one token or more.
+
+    Returns:
+        The largest absolute difference of any score, divided by the largest score where that is above 1.
+        Scores are logits; for a model without a head, hidden states. 0 for no rows.
+    """
+    index = torch.from_numpy(np.ascontiguousarray(kept))
+    largest = 0.0
+    for row in rows:
+        new = torch.tensor([row], device=trimmed.device)
+        found, wanted = _scores(trimmed, new), _scores(full, index[new.cpu()].to(full.device))
+        if wanted.shape != found.shape:
+            wanted = wanted[..., index.to(wanted.device)]
+        scale = max(1.0, float(wanted.abs().max()))
+        largest = max(largest, float((found - wanted).abs().max()) / scale)
+    return largest
+
+
+def _scores(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    inputs = {"decoder_input_ids": ids} if anatomy(model).decoder_layers is not None else {}
+    found: torch.Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids), **inputs)[0]
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -36,8 +37,11 @@ from isogloss.training.hooks import Ledger
 from isogloss.training.loop import train
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses
+from isogloss.vocab.alphabet import Alphabet
+from isogloss.vocab.certificate import certify
+from isogloss.vocab.rules import Rule, rule_of
 from isogloss.vocab.trim import trim_vocabulary
-from isogloss.vocab.trimmed import load_trimmed, save_trimmed
+from isogloss.vocab.trimmed import identical_shares, load_trimmed, save_trimmed
 
 
 class Languages(Record):
@@ -59,15 +63,36 @@ class Languages(Record):
 
 
 class VocabularyRule(Record):
-    """Which pieces the student keeps.
+    """Which pieces the student keeps; at most one of the first three.
 
     Attributes:
-        min_probability: keep a piece whose unigram probability in any of the corpora is at least this.
+        min_probability: keep a piece whose unigram probability in any of the corpora is at least this; None
+            is 1e-6 where no other rule is given.
+        size: entries at most, the pieces most probable in any of the corpora.
+        coverage: of each corpus, the fewest pieces that make up this share.
+        alphabet: the letters that stay: of the corpora's scripts, only those seen, or the whole alphabet.
+        keep: prompts, verbalisers and other texts whose pieces all stay.
+        min_identical: stop if a smaller share of some language's `dev` sentences is cut as before.
         trim: False keeps the whole vocabulary.
     """
 
-    min_probability: float = Field(default=1e-6, ge=0, lt=1)
+    min_probability: float | None = Field(default=None, ge=0, lt=1)
+    size: int | None = Field(default=None, ge=1)
+    coverage: float | None = Field(default=None, gt=0, le=1)
+    alphabet: Alphabet = "scripts"
+    keep: tuple[str, ...] = ()
+    min_identical: float = Field(default=0.0, ge=0, le=1)
     trim: bool = True
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> VocabularyRule:
+        if sum(number is not None for number in (self.min_probability, self.size, self.coverage)) > 1:
+            raise ValueError("min_probability, size, coverage: one of them at most")
+        return self
+
+    def rule(self) -> Rule:
+        """The rule that is given, or the published one."""
+        return rule_of(min_probability=self.min_probability, size=self.size, coverage=self.coverage)
 
 
 class LayerRule(Record):
@@ -148,6 +173,8 @@ class DistilRecipe(Record):
         for tag in (*self.corpora, *self.dev):
             if tag not in self.languages.all:
                 raise ValueError(f"corpora, dev: only the languages source and target; {tag} is neither")
+        if self.student.vocabulary.min_identical and not self.dev:
+            raise ValueError("dev: held-out text, which student.vocabulary.min_identical is measured on")
         return self
 
 
@@ -195,13 +222,25 @@ def _trimmed(recipe: DistilRecipe, texts: Texts, tokenizer: Any, teacher: Any, r
     folder = run.folder / "vocabulary"
     with main_first():
         if not folder.exists():
-            threshold = recipe.student.vocabulary.min_probability
-            save_trimmed(folder, trim_vocabulary(tokenizer, texts, threshold=threshold), tokenizer)
+            _trim(recipe, texts, tokenizer, folder)
     trimmed = load_trimmed(folder)
     run.rewind("trim", -1)
     for tag, lost in trimmed.lost.items():
         run.log("probability_lost", lost, phase="trim", step=0, language=tag)
+    for tag, share in identical_shares(folder).items():
+        run.log("identical", share, phase="trim", step=0, language=tag)
     return load_tokenizer(folder), keep_rows(teacher, trimmed.kept)
+
+
+def _trim(recipe: DistilRecipe, texts: Texts, tokenizer: Any, folder: Path) -> None:
+    """Write the trimmed vocabulary, with a certificate on the held-out text."""
+    wanted = recipe.student.vocabulary
+    trimmed = trim_vocabulary(
+        tokenizer, texts, rule=wanted.rule(), alphabet=wanted.alphabet, keep=wanted.keep
+    )
+    certificate = certify(tokenizer, trimmed, corpora(recipe.dev))
+    certificate.require(wanted.min_identical)
+    save_trimmed(folder, trimmed, tokenizer, certificate)
 
 
 def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: _Pair, run: Run) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from isogloss.core.errors import RecipeError, UserError
-from isogloss.core.languages import language
 from isogloss.data.records import Kind
 from isogloss.data.tasks import task_named
 from isogloss.evaluate.suite import Evaluation
+from isogloss.methods.pairs import files_by_language
 from isogloss.methods.records import TaskData
 from isogloss.methods.sources import examples
 from isogloss.methods.task import refuse_other_kind, score
@@ -40,12 +39,9 @@ def evaluate_files(
             kind than the task.
     """
     kind = task_named(task).kind
-    pairs = [_pair(entry) for entry in data]
+    files = files_by_language(data, option="--data")
     loaded, tokenizer = _loaded(model, kind)
     refuse_other_kind(loaded.kind, task, where=str(model))
-    files: dict[str, tuple[str, ...]] = {}
-    for tag, file in pairs:
-        files[tag] = (*files.get(tag, ()), file)
     test = examples(TaskData(task=task, test=files, format=format, limit=limit), "test")
     return score(loaded, tokenizer, test, task=task)
 
@@ -55,15 +51,3 @@ def _loaded(model: str | Path, kind: Kind) -> tuple[TaskModel, Any]:
         load_config(model)
         return build_task_model(kind, model), load_tokenizer(model)
     return load_task_model(model)
-
-
-def _pair(entry: str) -> tuple[str, str]:
-    name, equals, file = entry.partition("=")
-    if not equals or not name or not file:
-        raise RecipeError(
-            f"--data {entry}", wanted="LANGUAGE=FILE, such as --data swh=test.tsv", fix="write both, with ="
-        )
-    try:
-        return language(name).tag, file
-    except UserError as error:
-        raise RecipeError(error.got, wanted=error.wanted, fix=error.fix, where=f"--data {entry}") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from operator import add
 from typing import Any
 
 from isogloss.core.errors import DataError
 from isogloss.core.tokenizer import backend_of, encoded
+from isogloss.vocab.count import unknown_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ class Fertility:
         """Share of the tokens that are unknown, in [0, 1]."""
         return self.unknown / max(self.tokens, 1)
 
+    def __add__(self, other: Fertility) -> Fertility:
+        return Fertility(*map(add, astuple(self), astuple(other)))
+
 
 def fertility(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[str, Fertility]:
     """Tokenise each language's text and count; the text is streamed.
@@ -62,30 +66,32 @@ def fertility(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[str,
         ModelError: the tokenizer has no tokenizers library behind it.
     """
     backend = backend_of(tokenizer)
-    unknown = _unknown_id(backend)
+    unknown = unknown_id(backend)
     return {language: _measure(backend, texts, unknown, language) for language, texts in corpora.items()}
 
 
 def _measure(backend: Any, texts: Iterable[str], unknown: int | None, language: str) -> Fertility:
-    tokens = words = characters = size = strange = 0
+    total = Fertility(0, 0, 0, 0, 0)
     for batch in encoded(backend, texts):
-        for text, ids in batch:
-            tokens += len(ids)
-            strange += 0 if unknown is None else ids.count(unknown)
-            words += len(text.split())
-            characters += len(text)
-            size += len(text.encode())
-    if not words:
+        total += measured([text for text, _ in batch], [ids for _, ids in batch], unknown)
+    if not total.words:
         raise DataError(
             f"the {language} text is empty", wanted="at least one word", fix="check the path of the corpus"
         )
+    return total
+
+
+def measured(texts: Iterable[str], ids: Iterable[Sequence[int]], unknown: int | None) -> Fertility:
+    """The counts of some texts and the ids they became.
+
+    Args:
+        unknown: the id of the unknown token; None: there is none.
+    """
+    tokens = words = characters = size = strange = 0
+    for text, own in zip(texts, ids, strict=True):
+        tokens += len(own)
+        strange += own.count(unknown) if unknown is not None else 0
+        words += len(text.split())
+        characters += len(text)
+        size += len(text.encode())
     return Fertility(tokens, words, characters, size, strange)
-
-
-def _unknown_id(backend: Any) -> int | None:
-    """None where nothing is unknown: byte-level vocabularies."""
-    model = json.loads(backend.to_str())["model"]
-    if "unk_id" in model:
-        return None if model["unk_id"] is None else int(model["unk_id"])
-    piece = model.get("unk_token")
-    return None if piece is None else backend.token_to_id(piece)

@@ -1,23 +1,27 @@
 """A vocabulary cut down to what some languages use; text of those languages is tokenised as before.
 
-The rule of BiStil (Ansell et al., 2023, 2306.01709): a token stays if its share of any one language's tokens
-reaches a threshold. Beyond it stay what the tokenizer itself needs, and a floor of letters.
+After BiStil (Ansell et al., 2023, 2306.01709), for WordPiece, Unigram and BPE of characters or bytes. A rule
+chooses what the languages use enough; beyond it stays what the tokenizer needs to cut their text as before.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from isogloss.core.errors import DataError, ModelError
-from isogloss.core.tokenizer import backend_of, encoded
-
-THRESHOLD = 1e-6
+from isogloss.core.tokenizer import backend_of
+from isogloss.vocab.alphabet import Alphabet, kept_letters
+from isogloss.vocab.count import Usage, count_usage
+from isogloss.vocab.kinds import Kind, kind_of
+from isogloss.vocab.renumber import mentioned_ids, renumber
+from isogloss.vocab.rules import ByProbability, Rule
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -40,145 +44,116 @@ class TrimmedVocabulary:
 
 
 def trim_vocabulary(
-    tokenizer: Any, corpora: Mapping[str, Iterable[str]], *, threshold: float = THRESHOLD
+    tokenizer: Any,
+    corpora: Mapping[str, Iterable[str]],
+    *,
+    rule: Rule = ByProbability(),  # noqa: B008, frozen
+    alphabet: Alphabet = "scripts",
+    keep: Iterable[str] = (),
 ) -> TrimmedVocabulary:
-    """Keep the tokens that at least one of the languages uses.
+    """Keep the tokens that the languages use, by a rule.
 
-    A token is kept if its share of some language's tokens is `threshold` or more. Besides:
-    - special and other added tokens, the unknown token, and all byte pieces where the vocabulary falls back
-      to bytes;
-    - the letter floor: each letter that occurs in the text, where it is a piece of its own, so that words
-      spelt with dropped pieces do not become unknown;
-    - the piece of the lowest score, from which the library derives the score of the unknown token: without
-      it, text with unknown letters can be cut elsewhere.
+    Besides what the rule chooses stay
+    - special and other added tokens, and the unknown token;
+    - the alphabet: all bytes where the vocabulary is one of bytes or falls back to them, and letters, so that
+      words of dropped pieces can be spelt;
+    - of Unigram, the piece of the lowest score, from which the library derives the score of what is unknown:
+      without it, text with unknown letters can be cut elsewhere;
+    - of BPE, every piece on the way to a piece that stays, by the merges that made it;
+    - of WordPiece, the pieces that unknown words begin with.
 
-    Ids keep their order and close ranks.
+    Ids keep their order and close ranks. Of BPE all merges stay whose pieces do.
 
     Args:
         tokenizer: a transformers tokenizer of the fast kind, or a `tokenizers.Tokenizer`.
         corpora: texts per language; streamed once.
-        threshold: in [0, 1]; 0 keeps every token that occurs at all.
+        rule: which tokens are used enough.
+        alphabet: which letters stay, see `kept_letters`.
+        keep: texts whose every token stays, at the beginning of a text and after a space: prompts,
+            verbalisers, the words of a probe.
 
     Raises:
-        ModelError: the tokenizer's model is of a type that cannot be trimmed.
+        ModelError: the tokenizer's model or post-processor is of a type that cannot be trimmed.
         DataError: a language gives no token.
+        RecipeError: the rule leaves no room for what has to stay.
     """
     backend = backend_of(tokenizer)
     described = json.loads(backend.to_str())
-    trim = _trimmer(described["model"]["type"])
-    counts = count_tokens(backend, corpora)
-    wanted = _frequent(counts, threshold)
-    seen = np.sum(list(counts.values()), axis=0) > 0
-    for token in described["added_tokens"]:
-        wanted[token["id"]] = True
-    trim(described["model"], wanted, seen)
-    kept = np.flatnonzero(wanted)
-    _renumber(described, _new_ids(wanted))
-    lost = {language: 1.0 - float(count[wanted].sum() / count.sum()) for language, count in counts.items()}
+    kind = kind_of(described["model"])
+    begun = _begun(backend, described, kind)
+    usage = count_usage(backend, corpora, beside=begun)
+    always = np.zeros_like(next(iter(usage.values())).counts, dtype=np.bool_)
+    always[list(mentioned_ids(described))] = True
+    always[list(kind.essential())] = True
+    always[_letters(described, kind, usage, alphabet)] = True
+    for text in keep:
+        for spelt in (text, f" {text}"):
+            always[backend.encode(spelt, add_special_tokens=False).ids] = True
+            always[list(begun(spelt))] = True
+    weights = {language: used.counts + used.tried for language, used in usage.items()}
+    wanted = rule.choose(weights, lambda chosen: _closed(kind, chosen | always))
+    return _cut(described, kind, wanted, {language: used.counts for language, used in usage.items()})
+
+
+def _cut(
+    described: dict[str, Any], kind: Kind, wanted: Flags, counts: Mapping[str, Ints]
+) -> TrimmedVocabulary:
+    kept = np.flatnonzero(wanted).astype(np.int64)
+    places = {old: new for new, old in enumerate(kept.tolist())}
+    described["model"] = kind.cut(kept.tolist(), places.__getitem__)
+    renumber(described, places.__getitem__)
     return TrimmedVocabulary(
-        tokenizer_json=json.dumps(described, ensure_ascii=False), kept=kept.astype(np.int64), lost=lost
+        tokenizer_json=json.dumps(described, ensure_ascii=False),
+        kept=kept,
+        lost={language: 1.0 - float(count[wanted].sum() / count.sum()) for language, count in counts.items()},
     )
 
 
-def count_tokens(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[str, Ints]:
-    """How often each token occurs in each language's text, special tokens not added.
-
-    Returns:
-        Per language, counts by id; (highest id + 1,).
-
-    Raises:
-        DataError: a language gives no token.
-    """
-    backend = backend_of(tokenizer)
-    size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
-    return {language: _count(backend, texts, size, language) for language, texts in corpora.items()}
+def _closed(kind: Kind, wanted: Flags) -> Flags:
+    closed = wanted.copy()
+    for index in np.flatnonzero(wanted).tolist():
+        closed[list(kind.ancestors(index))] = True
+    return closed
 
 
-def _count(backend: Any, texts: Iterable[str], size: int, language: str) -> Ints:
-    counts = np.zeros(size, dtype=np.int64)
-    for batch in encoded(backend, texts):
-        flat = [index for _, ids in batch for index in ids]
-        counts += np.bincount(np.array(flat, dtype=np.int64), minlength=size)
-    if not counts.any():
-        raise DataError(
-            f"the {language} text is empty: no token to count",
-            wanted="text in every language the vocabulary is kept for",
-            fix="check the path and the column of the corpus",
-        )
-    return counts
+def _letters(
+    described: Mapping[str, Any], kind: Kind, usage: Mapping[str, Usage], alphabet: Alphabet
+) -> list[int]:
+    """Ids of pieces of one letter that stay."""
+    single = {index: bare for index, piece in kind.pieces.items() if len(bare := kind.letters(piece)) == 1}
+    if _of_bytes(described):
+        from tokenizers.pre_tokenizers import ByteLevel
 
-
-def _frequent(counts: Mapping[str, Ints], threshold: float) -> Flags:
-    """Tokens that occur, and reach the threshold in some language; (size,)."""
-    return np.any([(count > 0) & (count >= threshold * count.sum()) for count in counts.values()], axis=0)
-
-
-def _trimmer(kind: str) -> Callable[[dict[str, Any], Flags, Flags], None]:
-    if kind not in _TRIMMERS:
-        raise ModelError(
-            f"a {kind} vocabulary, which cannot be trimmed yet",
-            wanted=f"one of: {', '.join(_TRIMMERS)}",
-            fix="keep the whole vocabulary (trim: false), or choose a model with a vocabulary of these types",
-        )
-    return _TRIMMERS[kind]
-
-
-def _trim_unigram(model: dict[str, Any], wanted: Flags, seen: Flags) -> None:
-    """Add to `wanted` what a Unigram vocabulary cannot do without, and cut the model down to it."""
-    vocabulary: list[tuple[str, float]] = model["vocab"]
-    letters = {letter for index in np.flatnonzero(seen[: len(vocabulary)]) for letter in vocabulary[index][0]}
-    for index, (piece, _) in enumerate(vocabulary):
-        wanted[index] |= piece in letters or (bool(model.get("byte_fallback")) and _is_byte(piece))
-    wanted[min(range(len(vocabulary)), key=lambda index: vocabulary[index][1])] = True
-    if model["unk_id"] is not None:
-        wanted[model["unk_id"]] = True
-        model["unk_id"] = int(wanted[: model["unk_id"]].sum())
-    model["vocab"] = [entry for entry, stays in zip(vocabulary, wanted.tolist(), strict=False) if stays]
-
-
-def _is_byte(piece: str) -> bool:
-    """`<0x00>` to `<0xFF>`."""
-    return len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
-
-
-_TRIMMERS: dict[str, Callable[[dict[str, Any], Flags, Flags], None]] = {"Unigram": _trim_unigram}
-
-
-def _new_ids(wanted: Flags) -> Callable[[int], int]:
-    before = np.cumsum(wanted) - 1
-
-    def new_id(old: int) -> int:
-        assert wanted[old], old
-        return int(before[old])
-
-    return new_id
-
-
-def _renumber(described: dict[str, Any], new_id: Callable[[int], int]) -> None:
-    """New ids in everything around the model: added tokens, post-processors, padding."""
-    for token in described["added_tokens"]:
-        token["id"] = new_id(token["id"])
-    if described.get("padding"):
-        described["padding"]["pad_id"] = new_id(described["padding"]["pad_id"])
-    _renumber_processor(described.get("post_processor"), new_id)
-
-
-def _renumber_processor(processor: dict[str, Any] | None, new_id: Callable[[int], int]) -> None:
-    kind = processor["type"] if processor else None
-    if processor is None or kind == "ByteLevel":
-        return
-    if kind == "Sequence":
-        for part in processor["processors"]:
-            _renumber_processor(part, new_id)
-    elif kind == "TemplateProcessing":
-        for token in processor["special_tokens"].values():
-            token["ids"] = [new_id(index) for index in token["ids"]]
-    elif kind in ("RobertaProcessing", "BertProcessing"):
-        for end in ("sep", "cls"):
-            processor[end] = [processor[end][0], new_id(processor[end][1])]
+        letters = set(ByteLevel.alphabet())
     else:
-        raise ModelError(
-            f"a post-processor of type {kind}, whose token ids cannot be renumbered",
-            wanted="TemplateProcessing, RobertaProcessing, BertProcessing, ByteLevel or a Sequence of them",
-            fix="keep the whole vocabulary of this model (trim: false)",
-        )
+        used = {language: _occurrences(kind, one.counts) for language, one in usage.items()}
+        letters = kept_letters(alphabet, known=single.values(), used=used)
+    return [index for index, letter in single.items() if letter in letters]
+
+
+def _of_bytes(described: Mapping[str, Any]) -> bool:
+    """Whether the pieces spell bytes, each as one of 256 printable letters."""
+    parts = [described["pre_tokenizer"], described["normalizer"]]
+    return any('"ByteLevel"' in json.dumps(part) for part in parts)
+
+
+def _occurrences(kind: Kind, counts: Ints) -> Counter[str]:
+    """How often each letter occurs in the text that was counted."""
+    found: Counter[str] = Counter()
+    for index in np.flatnonzero(counts).tolist():
+        for letter in kind.letters(kind.pieces.get(index, "")):
+            found[letter] += int(counts[index])
+    return found
+
+
+def _begun(backend: Any, described: Mapping[str, Any], kind: Kind) -> Callable[[str], Iterator[int]]:
+    """For a text, the ids its unknown words begin with."""
+    added = sorted((token["content"] for token in described["added_tokens"]), key=len, reverse=True)
+    border = re.compile("|".join(map(re.escape, added)) or "(?!)")
+    normalise = backend.normalizer.normalize_str if backend.normalizer else str
+    split = backend.pre_tokenizer.pre_tokenize_str if backend.pre_tokenizer else lambda text: [(text, None)]
+
+    def words(text: str) -> Iterator[str]:
+        return (word for part in border.split(text) for word, _ in split(normalise(part)))
+
+    return lambda text: kind.begun(words(text))
