@@ -8,7 +8,6 @@ import shutil
 import pytest
 import yaml
 
-from isogloss.core.errors import RecipeError
 from tiny_runs import FINETUNE, PRETRAIN
 
 
@@ -255,11 +254,15 @@ def test_a_damaged_neighbour_keeps_no_recipe_from_running(shell, recipe, tmp_pat
 
 
 @pytest.mark.parametrize("position", [0, 2])
-def test_debug_shows_the_traceback_wherever_it_stands(recipe, tmp_path, monkeypatch, position):
+def test_debug_shows_the_traceback_wherever_it_stands(recipe, tmp_path, monkeypatch, capsys, position):
     arguments = ["run", str(tmp_path / recipe(lenght=1))]
     arguments.insert(position, "--debug")
     monkeypatch.setattr("sys.argv", ["isogloss", *arguments])
     from isogloss.cli import main
 
-    with pytest.raises(RecipeError):
+    with pytest.raises(SystemExit) as end:
         main()
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert "RecipeError" in told

@@ -24,14 +24,14 @@ def test_a_process_without_a_launcher_is_the_main_one_and_waits_for_nobody():
     wait_for_all()
     with main_first():
         assert from_main("a value") == "a value"
-    leave()
+    leave(0)
 
 
 def test_one_process_meets_nobody_and_so_loads_no_torch():
     program = (
         "import sys\n"
         "from isogloss.core.processes import leave, main_first\n"
-        "with main_first(): leave()\n"
+        "with main_first(): leave(0)\n"
         "assert not {'torch', 'accelerate'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -77,6 +77,6 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
     except UserError as error:
-        sys.exit(str(error))
-    finally:
-        leave()
+        sys.stderr.write(str(error))
+        leave(1)
+    leave(0)

@@ -7,6 +7,8 @@ when it runs.
 from __future__ import annotations
 
 import sys
+import traceback
+from typing import NoReturn
 
 from isogloss.cli.app import app
 from isogloss.core.errors import IsoglossError
@@ -28,12 +30,19 @@ def main() -> None:
         app(args=arguments, prog_name="isogloss")
     except IsoglossError as error:
         if debug:
-            raise
-        sys.stderr.write(f"error: {error.message()}\n")
-        sys.exit(error.exit_code)
+            traceback.print_exc()
+        else:
+            sys.stderr.write(f"error: {error.message()}\n")
+        _end(error.exit_code)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             sys.stderr.write("stopped; run the same command again to go on from the last checkpoint\n")
-        raise
-    finally:
-        leave()
+        _end(end.code if isinstance(end.code, int) else 0)
+    except Exception:  # ours, not the user's: shown whole, and told to the other processes by the exit code
+        traceback.print_exc()
+        _end(1)
+
+
+def _end(code: int) -> NoReturn:
+    leave(code)
+    sys.exit(code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -72,14 +73,21 @@ def from_main(value: Value) -> Value:
     return received[0]
 
 
-def leave() -> None:
-    """Part from the other processes, as torch asks before a process ends."""
+def leave(code: int) -> None:
+    """Part from the other processes, as torch asks before a process ends, and end this one.
+
+    A process that runs alone goes on; one of several ends here, with this exit code, without Python's own
+    shutdown: threads of gloo that still run in it now and then abort the process.
+    """
     if not _launched():
         return
     import torch
 
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _launched() -> int:
