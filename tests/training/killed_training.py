@@ -3,7 +3,7 @@
     python killed_training.py FOLDER SEED
 
 For fp32 and bf16, trains once undisturbed (FOLDER/fp32-whole) and once killed (FOLDER/fp32-killed), and
-prints how many processes that took. Each process is a fork of this one, so that torch is imported once. Half
+prints how many processes that took. Each process is a fork of this one, so that torch is imported once. Some
 of them are killed at a moment drawn by the clock; the others at their n-th file operation, which falls into
 the writing, sealing, renaming and removing of checkpoints.
 """
@@ -109,9 +109,11 @@ def die_at_file_event(count: int) -> None:
 
 
 def one_life(folder: Path, precision: str, die: random.Random, lives: int) -> bool:
-    # Lives get longer, so that a busy machine comes to an end too.
-    by_clock, seconds = die.random() < 0.4, die.uniform(0.02, 0.2 + 0.03 * lives)
-    events = die.randint(20, 250 + 15 * lives)
+    # The first two die early at a file operation, whatever the machine's speed. Later lives get longer, so
+    # that a busy machine comes to an end too.
+    early = lives <= 2
+    by_clock, seconds = not early and die.random() < 0.4, die.uniform(0.02, 0.2 + 0.03 * lives)
+    events = die.randint(20, 60) if early else die.randint(20, 250 + 15 * lives)
 
     def work() -> None:
         if not by_clock:

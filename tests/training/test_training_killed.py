@@ -31,7 +31,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one_bit_for_bit(ki
     folder, processes = killed
     whole = load_file(folder / f"{precision}-whole" / "final.safetensors")
     again = load_file(folder / f"{precision}-killed" / "final.safetensors")
-    assert int(processes[precision]) >= 2  # killed at least once; how often is the clock's affair
+    assert int(processes[precision]) >= 3
     assert same_bits(whole, again)
 
 
