@@ -9,39 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from isogloss.compress.layers import keep_layers, layer_map
-from isogloss.compress.vocabulary import keep_rows
 from isogloss.core.config import Record
 from isogloss.core.fields import LanguageTag
-from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.data.batches import LanguageModelBatches
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, fixed_shares
 from isogloss.losses.combine import combine
-from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage
 from isogloss.methods.sources import corpora, fingerprints
+from isogloss.methods.student import Pair, StudentRule, make_student
 from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
 from isogloss.methods.text import Texts, held_out_loss, tokenised
-from isogloss.models.backbone import load_config, load_model, load_tokenizer, save_model
+from isogloss.models.backbone import save_model
 from isogloss.models.distillation import Distillation
 from isogloss.models.tasks import objective_of, save_task_model
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import train
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses
-from isogloss.vocab.alphabet import Alphabet
-from isogloss.vocab.certificate import certify
-from isogloss.vocab.rules import Rule, rule_of
-from isogloss.vocab.trim import trim_vocabulary
-from isogloss.vocab.trimmed import identical_shares, load_trimmed, save_trimmed
 
 
 class Languages(Record):
@@ -60,52 +51,6 @@ class Languages(Record):
         """Source first."""
         targets = (self.target,) if isinstance(self.target, str) else self.target
         return (self.source, *targets)
-
-
-class VocabularyRule(Record):
-    """Which pieces the student keeps; at most one of the first three.
-
-    Attributes:
-        min_probability: keep a piece whose unigram probability in any of the corpora is at least this; None
-            is 1e-6 where no other rule is given.
-        size: entries at most, the pieces most probable in any of the corpora.
-        coverage: of each corpus, the fewest pieces that make up this share.
-        alphabet: the letters that stay: of the corpora's scripts, only those seen, or the whole alphabet.
-        keep: prompts, verbalisers and other texts whose pieces all stay.
-        min_identical: stop if a smaller share of some language's `dev` sentences is cut as before.
-        trim: False keeps the whole vocabulary.
-    """
-
-    min_probability: float | None = Field(default=None, ge=0, lt=1)
-    size: int | None = Field(default=None, ge=1)
-    coverage: float | None = Field(default=None, gt=0, le=1)
-    alphabet: Alphabet = "scripts"
-    keep: tuple[str, ...] = ()
-    min_identical: float = Field(default=0.0, ge=0, le=1)
-    trim: bool = True
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> VocabularyRule:
-        if sum(number is not None for number in (self.min_probability, self.size, self.coverage)) > 1:
-            raise ValueError("min_probability, size, coverage: one of them at most")
-        return self
-
-    def rule(self) -> Rule:
-        """The rule that is given, or the published one."""
-        return rule_of(min_probability=self.min_probability, size=self.size, coverage=self.coverage)
-
-
-class LayerRule(Record):
-    """Which layers the student keeps: `every-2nd`, `bottom-3`, `top-3`, or a list counted from 0."""
-
-    keep: str | tuple[int, ...] = "every-2nd"
-
-
-class StudentRule(Record):
-    """What the student is made of."""
-
-    vocabulary: VocabularyRule = VocabularyRule()
-    layers: LayerRule = LayerRule()
 
 
 class LossWeights(Record):
@@ -178,21 +123,11 @@ class DistilRecipe(Record):
         return self
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Teacher and student on one vocabulary, and the teacher layer each student layer belongs to."""
-
-    teacher: Any
-    student: Any
-    tokenizer: Any
-    layers: tuple[int, ...]
-
-
 def distil(recipe: DistilRecipe, run: Run) -> None:
     """Trim, copy, distil on text, fine-tune on the task; score beside the models one asked for."""
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
-    pair = _make_student(recipe, texts, run)
+    pair = make_student(recipe.student, recipe.teacher, texts, corpora(recipe.dev), run)
     if recipe.phase1 is not None:
         _general(recipe, recipe.phase1, texts, pair, run)
     if run.writes:
@@ -201,49 +136,7 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
         _task(recipe, recipe.phase2, pair, run)
 
 
-def _make_student(recipe: DistilRecipe, texts: Texts, run: Run) -> _Pair:
-    """The teacher on the trimmed vocabulary, and a student of some of its layers, copied bit for bit.
-
-    Both are trimmed, so that they read the same ids; the student's dropout is 0, as published.
-    """
-    tokenizer = load_tokenizer(recipe.teacher)
-    teacher = load_model(recipe.teacher, objective_of(load_config(recipe.teacher)))
-    note_model(run, "teacher", teacher, tokenizer)
-    if recipe.student.vocabulary.trim:
-        tokenizer, teacher = _trimmed(recipe, texts, tokenizer, teacher, run)
-    layers = layer_map(teacher.config.num_hidden_layers, recipe.student.layers.keep)
-    student = keep_layers(teacher, layers, dropout=0.0)
-    note_model(run, "student", student, tokenizer)
-    return _Pair(teacher, student, tokenizer, layers)
-
-
-def _trimmed(recipe: DistilRecipe, texts: Texts, tokenizer: Any, teacher: Any, run: Run) -> tuple[Any, Any]:
-    """Tokenizer and teacher on the pieces the corpora use; counted once, found again on resuming."""
-    folder = run.folder / "vocabulary"
-    with main_first():
-        if not folder.exists():
-            _trim(recipe, texts, tokenizer, folder)
-    trimmed = load_trimmed(folder)
-    run.rewind("trim", -1)
-    for tag, lost in trimmed.lost.items():
-        run.log("probability_lost", lost, phase="trim", step=0, language=tag)
-    for tag, share in identical_shares(folder).items():
-        run.log("identical", share, phase="trim", step=0, language=tag)
-    return load_tokenizer(folder), keep_rows(teacher, trimmed.kept)
-
-
-def _trim(recipe: DistilRecipe, texts: Texts, tokenizer: Any, folder: Path) -> None:
-    """Write the trimmed vocabulary, with a certificate on the held-out text."""
-    wanted = recipe.student.vocabulary
-    trimmed = trim_vocabulary(
-        tokenizer, texts, rule=wanted.rule(), alphabet=wanted.alphabet, keep=wanted.keep
-    )
-    certificate = certify(tokenizer, trimmed, corpora(recipe.dev))
-    certificate.require(wanted.min_identical)
-    save_trimmed(folder, trimmed, tokenizer, certificate)
-
-
-def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: _Pair, run: Run) -> None:
+def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run: Run) -> None:
     """Phase 1. The pair's student is trained in place."""
     tags = recipe.languages.all
     files = tokenised({tag: texts[tag] for tag in tags}, pair.tokenizer, run)
@@ -260,7 +153,7 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: _Pair, ru
     step = DistillationStep(weights)
     batches = LanguageModelBatches(files, mixture, pair.tokenizer, monolingual=True, **settings)
     train(
-        Distillation(pair.student, pair.teacher, layers=pair.layers, losses=tuple(weights)),
+        Distillation(pair.student, pair.teacher, layers=pair.layers, kept=pair.kept, losses=tuple(weights)),
         batches,
         step,
         plan=phase.training,
@@ -290,7 +183,7 @@ class DistillationStep:
         return {"loss": combined.total, "weight": batch["attention_mask"].sum(), **means}
 
 
-def _task(recipe: DistilRecipe, phase: TaskTraining, pair: _Pair, run: Run) -> None:
+def _task(recipe: DistilRecipe, phase: TaskTraining, pair: Pair, run: Run) -> None:
     """Phase 2, and the scores of the student and of the models beside it."""
     beside = load_beside(phase) if run.writes else {}
     model, outcome = fit(pair.student, pair.tokenizer, phase, run=run, phase="phase2", seed=recipe.seed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -25,10 +27,20 @@ class Distillation(nn.Module):
         student: a transformers model; what is trained.
         layers: the teacher layer that each student layer is compared with.
         losses: which to compute: "hidden", "attention".
+        kept: the teacher's id for each of the student's; None where they are the same.
     """
 
-    def __init__(self, student: Any, teacher: Any, *, layers: Sequence[int], losses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        student: Any,
+        teacher: Any,
+        *,
+        layers: Sequence[int],
+        losses: Sequence[str],
+        kept: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         super().__init__()
+        self._kept = None if kept is None else torch.from_numpy(np.ascontiguousarray(kept))
         self.student = student
         self.layers = tuple(layers)
         self.losses = tuple(losses)
@@ -43,7 +55,7 @@ class Distillation(nn.Module):
         real = batch["attention_mask"] != 0
         ours = self._run(anatomy(self.student).base, batch, range(len(self.layers)))
         with torch.no_grad():
-            theirs = self._run(self._teacher_on(real.device), batch, self.layers)
+            theirs = self._run(self._teacher_on(real.device), self._for_teacher(batch), self.layers)
         return {name: _LOSSES[name](self, ours, theirs, real) for name in self.losses}
 
     def _run(self, base: nn.Module, batch: Mapping[str, Tensor], layers: Sequence[int]) -> Outputs:
@@ -55,6 +67,11 @@ class Distillation(nn.Module):
             hidden=states if "hidden" in self.losses else (),
             attention=list(layers) if "attention" in self.losses else (),
         )
+
+    def _for_teacher(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The batch with the ids that the teacher has for the same pieces."""
+        ids = batch["input_ids"]
+        return {**batch, "input_ids": ids if self._kept is None else self._kept.to(ids.device)[ids]}
 
     def _teacher_on(self, device: torch.device) -> Any:
         self._teacher[0] = self._teacher[0].to(device)

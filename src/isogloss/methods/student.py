@@ -1,0 +1,140 @@
+"""The student at its start: what is kept of a teacher, by the rules of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from isogloss.compress.layers import keep_layers, layer_map
+from isogloss.compress.vocabulary import keep_rows
+from isogloss.core.config import Record
+from isogloss.core.processes import main_first
+from isogloss.core.run import Run
+from isogloss.methods.inventory import note_model
+from isogloss.methods.text import Texts
+from isogloss.models.backbone import load_config, load_model, load_tokenizer
+from isogloss.models.tasks import objective_of
+from isogloss.vocab.alphabet import Alphabet
+from isogloss.vocab.certificate import certify
+from isogloss.vocab.rules import Rule, rule_of
+from isogloss.vocab.trim import trim_vocabulary
+from isogloss.vocab.trimmed import identical_shares, load_trimmed, save_trimmed
+
+
+class VocabularyRule(Record):
+    """Which pieces the student keeps; at most one of the first three.
+
+    Attributes:
+        min_probability: keep a piece whose unigram probability in any of the corpora is at least this; None
+            is 1e-6 where no other rule is given.
+        size: entries at most, the pieces most probable in any of the corpora.
+        coverage: of each corpus, the fewest pieces that make up this share.
+        alphabet: the letters that stay: of the corpora's scripts, only those seen, or the whole alphabet.
+        keep: prompts, verbalisers and other texts whose pieces all stay.
+        min_identical: stop if a smaller share of some language's `dev` sentences is cut as before.
+        trim: False keeps the whole vocabulary.
+    """
+
+    min_probability: float | None = Field(default=None, ge=0, lt=1)
+    size: int | None = Field(default=None, ge=1)
+    coverage: float | None = Field(default=None, gt=0, le=1)
+    alphabet: Alphabet = "scripts"
+    keep: tuple[str, ...] = ()
+    min_identical: float = Field(default=0.0, ge=0, le=1)
+    trim: bool = True
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> VocabularyRule:
+        if sum(number is not None for number in (self.min_probability, self.size, self.coverage)) > 1:
+            raise ValueError("min_probability, size, coverage: one of them at most")
+        return self
+
+    def rule(self) -> Rule:
+        """The rule that is given, or the published one."""
+        return rule_of(min_probability=self.min_probability, size=self.size, coverage=self.coverage)
+
+
+class LayerRule(Record):
+    """Which layers the student keeps: `every-2nd`, `bottom-3`, `top-3`, or a list counted from 0."""
+
+    keep: str | tuple[int, ...] = "every-2nd"
+
+
+class StudentRule(Record):
+    """What the student is made of."""
+
+    vocabulary: VocabularyRule = VocabularyRule()
+    layers: LayerRule = LayerRule()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A teacher and the student made of it.
+
+    Attributes:
+        teacher: as it was found, with its whole vocabulary.
+        student: a transformers model of its own.
+        tokenizer: the student's.
+        layers: the teacher layer that each student layer belongs to.
+        kept: the teacher's id of each row of the student's vocabulary; None where all stayed. What the
+            student reads as `ids`, the teacher reads as `kept[ids]`.
+    """
+
+    teacher: Any
+    student: Any
+    tokenizer: Any
+    layers: tuple[int, ...]
+    kept: npt.NDArray[np.int64] | None
+
+
+def make_student(rule: StudentRule, teacher_name: str, texts: Texts, dev: Texts, run: Run) -> Pair:
+    """A student of some of a teacher's layers and vocabulary, copied bit for bit.
+
+    Its dropout is 0, as published: attention maps could not be compared otherwise.
+
+    Args:
+        teacher_name: folder or Hub id.
+        texts: what the vocabulary is trimmed to, by language.
+        dev: held-out text for the certificate.
+    """
+    tokenizer = load_tokenizer(teacher_name)
+    teacher = load_model(teacher_name, objective_of(load_config(teacher_name)))
+    note_model(run, "teacher", teacher, tokenizer)
+    layers = layer_map(teacher.config.num_hidden_layers, rule.layers.keep)
+    student = keep_layers(teacher, layers, dropout=0.0)
+    kept = None
+    if rule.vocabulary.trim:
+        tokenizer, kept = _trimmed(rule.vocabulary, texts, dev, tokenizer, run)
+        student = keep_rows(student, kept)
+    note_model(run, "student", student, tokenizer)
+    return Pair(teacher, student, tokenizer, layers, kept)
+
+
+def _trimmed(
+    rule: VocabularyRule, texts: Texts, dev: Texts, tokenizer: Any, run: Run
+) -> tuple[Any, npt.NDArray[np.int64]]:
+    """A tokenizer of the pieces the corpora use, and their ids; counted once, found again on resuming."""
+    folder = run.folder / "vocabulary"
+    with main_first():
+        if not folder.exists():
+            _trim(rule, texts, dev, tokenizer, folder)
+    trimmed = load_trimmed(folder)
+    run.rewind("trim", -1)
+    for tag, lost in trimmed.lost.items():
+        run.log("probability_lost", lost, phase="trim", step=0, language=tag)
+    for tag, share in identical_shares(folder).items():
+        run.log("identical", share, phase="trim", step=0, language=tag)
+    return load_tokenizer(folder), trimmed.kept
+
+
+def _trim(rule: VocabularyRule, texts: Texts, dev: Texts, tokenizer: Any, folder: Path) -> None:
+    """Write the trimmed vocabulary, with a certificate on the held-out text."""
+    trimmed = trim_vocabulary(tokenizer, texts, rule=rule.rule(), alphabet=rule.alphabet, keep=rule.keep)
+    certificate = certify(tokenizer, trimmed, dev)
+    certificate.require(rule.min_identical)
+    save_trimmed(folder, trimmed, tokenizer, certificate)
