@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -198,6 +200,11 @@ def test_a_configuration_can_be_planned_without_weights():
         (12, "every-4th", (3, 7, 11)),
         (12, "every-12th", (11,)),
         (22, "every-2nd", tuple(range(1, 22, 2))),
+        (5, "every-2nd", (1, 3, 4)),
+        (22, "every-3rd", (2, 5, 8, 11, 14, 17, 20, 21)),
+        (7, "every-1st", tuple(range(7))),
+        (22, "last-of-4-blocks", (4, 10, 15, 21)),
+        (12, "last-of-4-blocks", (2, 5, 8, 11)),
         (6, "bottom-2", (0, 1)),
         (6, "top-2", (4, 5)),
         (6, [0, 5], (0, 5)),
@@ -209,7 +216,21 @@ def test_rules_choose_these_layers(teacher_layers, rule, layers):
 
 @pytest.mark.parametrize(
     "rule",
-    ["every-4th", "every-0th", "every-7th", "top-0", "top-7", "half", "", [], [1, 1], [3, 2], [-1], [6]],
+    [
+        "every-0th",
+        "every-7th",
+        "last-of-0-blocks",
+        "last-of-7-blocks",
+        "top-0",
+        "top-7",
+        "half",
+        "",
+        [],
+        [1, 1],
+        [3, 2],
+        [-1],
+        [6],
+    ],
 )
 def test_rules_that_do_not_fit_are_refused(rule):
     with pytest.raises(ModelError) as caught:
@@ -217,10 +238,32 @@ def test_rules_that_do_not_fit_are_refused(rule):
     assert caught.value.fix
 
 
-def test_a_step_that_does_not_divide_lists_the_steps_that_do():
+def test_a_rule_that_does_not_fit_is_answered_with_some_that_do():
     with pytest.raises(ModelError) as caught:
-        layer_map(22, "every-3rd")
-    assert "every-2nd, every-11th, every-22th, bottom-N, top-N" in caught.value.fix
+        layer_map(22, "every-23rd")
+    assert "last-of-11-blocks" in caught.value.fix
+    assert "from 1 to 22" in caught.value.wanted
+
+
+@given(st.integers(1, 60), st.data())
+def test_a_step_that_does_not_divide_still_ends_with_the_teachers_last_layer(layers, data):
+    step = data.draw(st.integers(1, layers))
+    kept = layer_map(layers, f"every-{step}th")
+    assert kept[-1] == layers - 1
+    assert len(kept) == -(-layers // step)
+    assert kept[: layers // step] == tuple((i + 1) * step - 1 for i in range(layers // step))
+    assert all(b - a <= step for a, b in itertools.pairwise((-1, *kept)))
+
+
+@given(st.integers(1, 60), st.data())
+def test_blocks_are_as_even_as_can_be(layers, data):
+    blocks = data.draw(st.integers(1, layers))
+    kept = layer_map(layers, f"last-of-{blocks}-blocks")
+    sizes = [b - a for a, b in itertools.pairwise((-1, *kept))]
+    assert (len(kept), kept[-1]) == (blocks, layers - 1)
+    assert max(sizes) - min(sizes) <= 1
+    if layers % blocks == 0:
+        assert kept == layer_map(layers, f"every-{layers // blocks}th")
 
 
 @given(st.integers(1, 40), st.integers(1, 40))

@@ -74,7 +74,7 @@ def carry(
     layers: Annotated[
         str | None,
         typer.Option(
-            "--layers", metavar="RULE", help="The layers that stayed: every-2nd, bottom-3, or 1,3,5."
+            "--layers", metavar="RULE", help="The layers that stayed: every-2nd, last-of-4-blocks, or 1,3,5."
         ),
     ] = None,
 ) -> None:

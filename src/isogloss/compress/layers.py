@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -24,42 +24,52 @@ def layer_map(teacher_layers: int, keep: KeepRule) -> tuple[int, ...]:
 
     Args:
         teacher_layers: number of layers of the teacher.
-        keep: `every-2nd`, `every-3rd`, `every-4th`, ... (student layer i is teacher layer (i + 1) k - 1, as
-            BiStil's regular initialisation with layer reduction factor k), `bottom-N`, `top-N`, or the layers
-            themselves in rising order.
+        keep: one of
+
+            - `every-2nd`, `every-3rd`, ..., `every-kth`: student layer i is teacher layer (i + 1) k - 1, as
+              BiStil's regular initialisation with layer reduction factor k. Where k does not divide, no
+              student layer would stand for the layers after the last multiple of k; the teacher's last layer
+              is then kept too, so every student ends where its teacher ends and no gap is wider than k. Of 5
+              layers, `every-2nd` keeps 1, 3 and 4.
+            - `last-of-N-blocks`: the layers in N contiguous blocks as even as can be, of each its last: layer
+              floor((i + 1) layers / N) - 1. Exactly N layers, the teacher's last among them; the same as
+              `every-kth` where N k is the number of layers.
+            - `bottom-N`, `top-N`: the first or last N layers.
+            - the layers themselves in rising order.
 
     Raises:
         ModelError: the rule is unknown or does not fit this number of layers.
     """
     if not isinstance(keep, str):
         return _checked(teacher_layers, tuple(keep))
-    if match := re.fullmatch(r"every-(\d+)(?:st|nd|rd|th)", keep):
-        return _every(teacher_layers, int(match[1]))
-    if match := re.fullmatch(r"(bottom|top)-(\d+)", keep):
-        number = int(match[2])
-        first = 0 if match[1] == "bottom" else teacher_layers - number
-        if 0 < number <= teacher_layers:
-            return tuple(range(first, first + number))
+    for pattern, rule in _RULES.items():
+        if match := re.fullmatch(pattern, keep):
+            if 0 < (number := int(match[1])) <= teacher_layers:
+                return rule(teacher_layers, number)
     raise ModelError(
         f"keep: {keep!r} for a model of {teacher_layers} layers",
-        wanted="every-2nd, every-3rd, ..., bottom-N, top-N with N up to the number of layers, or a list",
-        fix=f"one of: {', '.join(_choices(teacher_layers))}; or a list such as [0, {teacher_layers - 1}]",
+        wanted=f"{_RULES_IN_WORDS}, with a number from 1 to {teacher_layers}; or a list",
+        fix=f"for half of the layers: every-2nd or last-of-{max(1, teacher_layers // 2)}-blocks; "
+        f"for the first and the last: [0, {teacher_layers - 1}]",
     )
 
 
-def _every(teacher_layers: int, step: int) -> tuple[int, ...]:
-    if step == 0 or teacher_layers % step:
-        raise ModelError(
-            f"keep: every {step} layers of {teacher_layers}, which does not divide",
-            wanted="a step that divides the number of layers",
-            fix=f"one of: {', '.join(_choices(teacher_layers))}; or list the layers",
-        )
-    return tuple(range(step - 1, teacher_layers, step))
+def _every(layers: int, step: int) -> tuple[int, ...]:
+    regular = tuple(range(step - 1, layers, step))
+    return regular if regular[-1] == layers - 1 else (*regular, layers - 1)
 
 
-def _choices(teacher_layers: int) -> list[str]:
-    steps = [step for step in range(2, teacher_layers + 1) if teacher_layers % step == 0]
-    return [f"every-{step}{ {2: 'nd', 3: 'rd'}.get(step, 'th') }" for step in steps] + ["bottom-N", "top-N"]
+def _last_of_blocks(layers: int, blocks: int) -> tuple[int, ...]:
+    return tuple((block + 1) * layers // blocks - 1 for block in range(blocks))
+
+
+_RULES: dict[str, Callable[[int, int], tuple[int, ...]]] = {
+    r"every-(\d+)(?:st|nd|rd|th)": _every,
+    r"last-of-(\d+)-blocks": _last_of_blocks,
+    r"bottom-(\d+)": lambda layers, number: tuple(range(number)),
+    r"top-(\d+)": lambda layers, number: tuple(range(layers - number, layers)),
+}
+_RULES_IN_WORDS = "every-2nd, every-3rd, ..., last-of-N-blocks, bottom-N or top-N"
 
 
 def _checked(teacher_layers: int, layers: tuple[int, ...]) -> tuple[int, ...]:

@@ -60,7 +60,12 @@ class VocabularyRule(Record):
 
 
 class LayerRule(Record):
-    """Which layers the student keeps: `every-2nd`, `bottom-3`, `top-3`, or a list counted from 0."""
+    """Which layers the student keeps.
+
+    Attributes:
+        keep: `every-2nd` (and `every-3rd`, ...; the last layer always stays), `last-of-4-blocks`, `bottom-3`,
+            `top-3`, or a list counted from 0. See `isogloss.compress.layers.layer_map`.
+    """
 
     keep: str | tuple[int, ...] = "every-2nd"
 
