@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from isogloss.sparse.compose import Meeting, add, meetings
 from isogloss.sparse.delta import Delta, apply, check_fits, fingerprint
 from isogloss.sparse.published import load_published
 from isogloss.sparse.storage import load_delta, save_delta
+from isogloss.sparse.wardrobe import Wardrobe
 from isogloss.vocab.fingerprint import fingerprint as vocabulary_fingerprint
 from isogloss.vocab.trimmed import load_trimmed
 
@@ -186,6 +187,31 @@ def _fitting(paths: Sequence[Path], parts: Portions, tokenizer: Any) -> Delta:
     for path, delta in zip(paths, deltas, strict=True):
         check_fits(delta, base=base, vocabulary=vocabulary, where=str(path))
     return add(deltas)
+
+
+def wardrobe(
+    model: nn.Module, tokenizer: Any, places: Mapping[str, str | Path | None], *, copies: bool = False
+) -> Wardrobe:
+    """A model's backbone and a delta for each language; it is bare when this returns. Heads stay as they are.
+
+    Args:
+        model: bare, as the deltas were learnt on it.
+        places: of each language's delta, ours or a published one; None for a language without.
+        copies: hold each dressed tensor once more for each language, and change in no time.
+
+    Raises:
+        CheckpointError: a delta that is not there, or damaged.
+        ModelError: one was learnt on another model or vocabulary.
+    """
+    deltas = {tag: None if place is None else read_delta(place) for tag, place in places.items()}
+    base = portions(model).base
+    return Wardrobe(
+        base,
+        deltas,
+        copies=copies,
+        base=fingerprint(base),
+        vocabulary=vocabulary_fingerprint(tokenizer),
+    )
 
 
 def carry_delta(

@@ -14,7 +14,7 @@ A model is a mapping from names to tensors here; `isogloss.models.portions` make
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -64,6 +64,24 @@ class Delta:
         """How many entries it adds to."""
         return sum(change.indices.numel() for change in self.changes.values())
 
+    def to(self, device: torch.device | str) -> Delta:
+        """The same on a device; itself where it is there already."""
+        device = torch.device(device)
+        if all(tensor.device == device for tensor in self._tensors()):
+            return self
+        changes = {
+            name: replace(change, indices=change.indices.to(device), values=change.values.to(device))
+            for name, change in self.changes.items()
+        }
+        return replace(
+            self, changes=changes, dense={name: value.to(device) for name, value in self.dense.items()}
+        )
+
+    def _tensors(self) -> Iterator[Tensor]:
+        for change in self.changes.values():
+            yield from (change.indices, change.values)
+        yield from self.dense.values()
+
     def without_dense(self) -> Delta:
         """The changes alone: what a language's delta lends to a task's model, which has a head of its own."""
         return replace(self, dense={})
@@ -110,7 +128,7 @@ def check_fits(delta: Delta, *, base: str | None, vocabulary: str | None, where:
 
 @dataclass(eq=False)
 class Applied:
-    """A delta that a model wears; `revert` takes it off.
+    """A delta that a model wears; `revert` takes it off, wherever the model was moved to since.
 
     Of several on one model the last one goes first, for each keeps what it found.
     """
@@ -118,6 +136,7 @@ class Applied:
     _overwritten: list[tuple[Tensor, Tensor | None, Tensor]]
     _on: bool = True
 
+    @torch.no_grad()
     def revert(self) -> None:
         """Put back every value that was overwritten, to the bit; a second time does nothing."""
         if not self._on:
@@ -127,7 +146,7 @@ class Applied:
             if indices is None:
                 tensor.copy_(values)
             else:
-                _flat(tensor).index_copy_(0, indices.long(), values)
+                _flat(tensor).index_copy_(0, indices.to(tensor.device).long(), values.to(tensor))
         self._overwritten.clear()
 
 
@@ -143,28 +162,33 @@ def apply(delta: Delta, tensors: Mapping[str, Tensor]) -> Applied:
     Raises:
         ModelError: a tensor is absent or of another shape; nothing was changed then.
     """
-    _check_tensors(delta, tensors)
+    check_tensors(delta, tensors)
     applied = Applied([])
     for name, change in delta.changes.items():
-        tensor = tensors[name].detach()
+        tensor = tensors[name]
         indices = change.indices.to(tensor.device)
         before = _flat(tensor).index_select(0, indices)
         after = (before.float() + change.values.to(tensor.device)).to(tensor.dtype)
         _flat(tensor).index_copy_(0, indices.long(), after)
         applied._overwritten.append((tensor, indices, before))
     for name, value in delta.dense.items():
-        tensor = tensors[name].detach()
-        applied._overwritten.append((tensor, None, tensor.clone()))
+        tensor = tensors[name]
+        applied._overwritten.append((tensor, None, tensor.detach().clone()))
         tensor.copy_(value)
     return applied
 
 
 def _flat(tensor: Tensor) -> Shaped[Tensor, " entries"]:
     """The tensor in one dimension, over the same memory."""
-    return tensor.view(-1)
+    return tensor.detach().view(-1)
 
 
-def _check_tensors(delta: Delta, tensors: Mapping[str, Tensor]) -> None:
+def check_tensors(delta: Delta, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a delta that changes tensors which a model does not have.
+
+    Raises:
+        ModelError: a tensor is absent or of another shape.
+    """
     wanted = {name: change.shape for name, change in delta.changes.items()}
     wanted |= {name: tuple(tensor.shape) for name, tensor in delta.dense.items()}
     for name, shape in wanted.items():
