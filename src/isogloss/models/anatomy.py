@@ -79,7 +79,7 @@ class Anatomy:
         return f"{self.prefix}{self.family.decoder_layers}", self.decoder_layers, self.family.decoder_layer
 
     def map_source(self, layer: int, *, decoder: bool = False) -> nn.Module:
-        """The module in a layer whose call returns attention probabilities as its last output."""
+        """The attention module of a layer, which makes its attention map."""
         _, layers, facts = self.stack(decoder=decoder)
         return layers[layer].get_submodule(facts.map_source)
 

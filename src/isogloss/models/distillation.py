@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from isogloss.losses.attention import attention_loss, real_pairs
 from isogloss.losses.hidden import hidden_loss
 from isogloss.models.anatomy import anatomy
-from isogloss.models.outputs import Outputs, run
+from isogloss.models.outputs import Kept, run
 
 
 class Distillation(nn.Module):
@@ -58,7 +58,7 @@ class Distillation(nn.Module):
             theirs = self._run(self._teacher_on(real.device), self._for_teacher(batch), self.layers)
         return {name: _LOSSES[name](self, ours, theirs, real) for name in self.losses}
 
-    def _run(self, base: nn.Module, batch: Mapping[str, Tensor], layers: Sequence[int]) -> Outputs:
+    def _run(self, base: nn.Module, batch: Mapping[str, Tensor], layers: Sequence[int]) -> Kept:
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         states = [0, *(layer + 1 for layer in layers)]
         return run(
@@ -78,7 +78,7 @@ class Distillation(nn.Module):
         return self._teacher[0]
 
     def _hidden(
-        self, ours: Outputs, theirs: Outputs, real: Bool[Tensor, "batch length"]
+        self, ours: Kept, theirs: Kept, real: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, " states"]:
         """The embedding output, and what leaves each layer."""
         return hidden_loss(
@@ -88,7 +88,7 @@ class Distillation(nn.Module):
         )
 
     def _attention(
-        self, ours: Outputs, theirs: Outputs, real: Bool[Tensor, "batch length"]
+        self, ours: Kept, theirs: Kept, real: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, " layers"]:
         causal = anatomy(self.student).family.kind == "decoder"
         return attention_loss(

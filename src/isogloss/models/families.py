@@ -19,16 +19,19 @@ class LayerFacts:
     """Names inside one layer.
 
     Attributes:
-        map_source: the module whose call returns the attention probabilities as its last output.
+        map_source: the attention module, which makes the attention map.
         attention: submodules of attention.
         feedforward: submodules of the feed-forward block.
         norms: normalisations; they win over the two above where one lies inside the other.
+        own_attention: where attention does not go through transformers' AttentionInterface: what makes query,
+            key and value, called in this order, and the dropout of the map, inside `map_source`.
     """
 
     map_source: str
     attention: tuple[str, ...]
     feedforward: tuple[str, ...]
     norms: tuple[str, ...]
+    own_attention: tuple[str, str, str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ _DEBERTA = replace(
     # its inner dense layer, which is not vocabulary-sized.
     heads=(*_BERT.heads, HeadFacts(None, "lm_predictions.lm_head.bias")),
     sdpa=False,
+    layer=replace(_BERT_LAYER, own_attention=("query_proj", "key_proj", "value_proj", "dropout")),
     shared=("encoder.rel_embeddings", "encoder.LayerNorm", "encoder.conv"),
 )
 _MODERNBERT = Family(
