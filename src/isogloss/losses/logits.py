@@ -13,7 +13,8 @@ Example:
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +23,7 @@ def distillation_kl(
     student: Float[Tensor, "*rows classes"],
     teacher: Float[Tensor, "*rows classes"],
     *,
+    allowed: Bool[Tensor, "*rows classes"] | None = None,
     temperature: float = 1.0,
     scaled: bool = True,
 ) -> Float[Tensor, "*rows"]:
@@ -30,14 +32,21 @@ def distillation_kl(
     Args:
         student: scores before softmax; gradients flow here.
         teacher: scores before softmax; detach or compute them without gradients.
+        allowed: which classes a row chooses from; the others have probability 0 in both, whatever their
+            scores are. None for all.
         temperature: above 0; larger is flatter.
         scaled: multiply by temperature squared.
 
     Returns:
-        One number per row, at least 0 (up to rounding); 0 where the distributions are equal.
+        One number per row, at least 0 (up to rounding); 0 where the distributions are equal, or nothing is
+        allowed.
     """
-    ours = functional.log_softmax(student.float() / temperature, dim=-1)
-    theirs = functional.log_softmax(teacher.float() / temperature, dim=-1)
+    ours, theirs = (student.float() / temperature, teacher.float() / temperature)
+    if allowed is not None:
+        # The lowest finite number, not -inf: 0 times the difference of two of these is 0.
+        lowest = torch.finfo(torch.float32).min
+        ours, theirs = ours.masked_fill(~allowed, lowest), theirs.masked_fill(~allowed, lowest)
+    ours, theirs = functional.log_softmax(ours, dim=-1), functional.log_softmax(theirs, dim=-1)
     divergence = functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)
     return divergence * temperature**2 if scaled else divergence
 
