@@ -59,8 +59,9 @@ def test_units_that_never_fire_go_first_and_change_nothing():
         layer.intermediate.dense.bias[:8] = -1000
     importance = unit_importance(model, [batch])
     assert (importance[:, :8] == 0).all()
-    smaller = keep_units(model, most_important(importance, 16))
-    torch.testing.assert_close(smaller(**batch).logits, model(**batch).logits, atol=1e-6, rtol=1e-5)
+    smaller, real = keep_units(model, most_important(importance, 16)), batch["attention_mask"] == 1
+    ours, theirs = smaller(**batch).logits, model(**batch).logits
+    torch.testing.assert_close(ours[real], theirs[real], atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()
