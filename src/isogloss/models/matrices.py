@@ -159,7 +159,8 @@ class Weights:
     def write(self, path: str, *blocks: Matrix) -> None:
         """The blocks of a linear module's outputs, in their order."""
         weight = torch.cat([block.weight for block in blocks])
-        self.tensors[f"{path}.weight"] = weight.T.contiguous() if self._transposed(path) else weight
+        weight = weight.T if self._transposed(path) else weight
+        self.tensors[f"{path}.weight"] = weight.contiguous()
         biases = [block.bias for block in blocks if block.bias is not None]
         if biases:
             self.tensors[f"{path}.bias"] = torch.cat(biases)
