@@ -90,3 +90,23 @@ def test_half_precision_is_computed_in_single():
     assert cross_entropy(logits, torch.tensor([0])).item() == pytest.approx(
         math.log1p(math.exp(-3)), rel=1e-5
     )
+
+
+@given(
+    st.floats(0.25, 8),
+    st.sampled_from([torch.nan, torch.inf, torch.finfo(torch.float32).min]),
+    st.integers(0, 100),
+)
+def test_classes_that_are_not_allowed_count_for_nothing(temperature, junk, seed):
+    draw = torch.Generator().manual_seed(seed)
+    student, teacher = torch.randn(2, 3, 5, generator=draw)
+    allowed = torch.rand(3, 5, generator=draw) < 0.6
+    ours = student.masked_fill(~allowed, junk).requires_grad_()
+    theirs = teacher.masked_fill(~allowed, junk)
+    loss = distillation_kl(ours, theirs, allowed=allowed, temperature=temperature, scaled=False)
+    loss.sum().backward()
+    for row in range(3):
+        alone = [one[row, allowed[row]] for one in (student, teacher)]
+        wanted = distillation_kl(*alone, temperature=temperature, scaled=False)
+        torch.testing.assert_close(loss[row], wanted, atol=1e-5, rtol=1e-4)
+    assert not ours.grad[~allowed].any()

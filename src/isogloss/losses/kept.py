@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_AT_ONCE = 2**22
+_AT_ONCE = 2**21
 """Scores of the whole vocabulary in the making, in each of a handful of float32 buffers."""
 
 

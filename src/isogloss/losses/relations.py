@@ -40,7 +40,7 @@ Relation: TypeAlias = Literal["qq", "kk", "vv", "qk"]
 
 _SIDES = {"qq": ("query", "query"), "kk": ("key", "key"), "vv": ("value", "value"), "qk": ("query", "key")}
 
-_AT_ONCE = 2**20
+_AT_ONCE = 2**19
 """Entries of relation maps in the making, in each of a handful of float32 buffers: they fit a CPU's cache."""
 
 
