@@ -51,6 +51,8 @@ def _check_one(recipe: Record, path: str) -> None:
         _check_model(recipe, key, path)
     if isinstance(recipe, PretrainRecipe):
         _check_selection(recipe.training, recipe.dev, path)
+        if recipe.sparse is not None and recipe.sparse.training is not None:
+            _check_selection(recipe.sparse.training, recipe.dev, f"{path}sparse.")
     if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:
         _check_selection(recipe.phase1.training, recipe.dev, f"{path}phase1.")
 

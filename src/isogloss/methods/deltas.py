@@ -23,6 +23,7 @@ from isogloss.models.tasks import (
     load_task_model,
     save_task_model,
 )
+from isogloss.models.ties import untie
 from isogloss.sparse.carry import Losses, carry
 from isogloss.sparse.compose import Meeting, add, meetings
 from isogloss.sparse.delta import Delta, apply, check_fits, fingerprint
@@ -125,6 +126,8 @@ def apply_deltas(model: Path, paths: Sequence[Path], out: Path) -> list[str]:
     wearing, tokenizer = _with_its_head(model)
     parts = portions(wearing)
     delta = _fitting(paths, parts, tokenizer)
+    if delta.about.get("heads") == "frozen":
+        untie(wearing)  # as it was when the delta was learnt
     left = _unfitting_heads(delta, parts)
     dense = {name: value for name, value in delta.dense.items() if name not in left}
     apply(replace(delta, dense=dense), parts.all)
@@ -192,7 +195,10 @@ def _fitting(paths: Sequence[Path], parts: Portions, tokenizer: Any) -> Delta:
 def wardrobe(
     model: nn.Module, tokenizer: Any, places: Mapping[str, str | Path | None], *, copies: bool = False
 ) -> Wardrobe:
-    """A model's backbone and a delta for each language; it is bare when this returns. Heads stay as they are.
+    """A model's backbone and a delta for each language; it is bare when this returns.
+
+    Heads stay as they are. An output layer that shares the embedding's table is given a copy of it where
+    a delta was learnt so, and else moves along.
 
     Args:
         model: bare, as the deltas were learnt on it.
@@ -204,6 +210,8 @@ def wardrobe(
         ModelError: one was learnt on another model or vocabulary.
     """
     deltas = {tag: None if place is None else read_delta(place) for tag, place in places.items()}
+    if any(delta and delta.about.get("heads") == "frozen" for delta in deltas.values()):
+        untie(model)
     base = portions(model).base
     return Wardrobe(
         base,

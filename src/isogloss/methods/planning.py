@@ -87,9 +87,17 @@ def _pretrain(recipe: PretrainRecipe, title: str, known: Mapping[str, Plan]) -> 
         *_size_rows(counted),
         *_vocabulary_rows(recipe),
         *_language_model_rows(recipe.training, recipe.length),
+        *_sparse_rows(recipe),
         *_memory_rows(config, counted["total"], recipe.training, recipe.length),
     ]
     return Plan(title, tuple(rows), config, vocabulary)
+
+
+def _sparse_rows(recipe: PretrainRecipe) -> Iterator[Row]:
+    if recipe.sparse is not None:
+        second = recipe.sparse.training or recipe.training
+        steps = f"{second.epochs} epochs" if second.steps is None else f"{second.steps:,}"
+        yield Row("steps, sparse", steps, f"{recipe.sparse.density:.2%} of the backbone, then trained alone")
 
 
 def _vocabulary_rows(recipe: PretrainRecipe) -> Iterator[Row]:

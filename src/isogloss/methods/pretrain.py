@@ -14,14 +14,16 @@ from isogloss.core.fields import LanguageShares
 from isogloss.core.files import whole_folder
 from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
+from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective
 from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.inventory import note_model
-from isogloss.methods.records import ByLanguage, TaskData
+from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
 from isogloss.methods.sources import corpora, examples, fingerprints
+from isogloss.methods.sparse import Training, tune_to_languages
 from isogloss.methods.task import forget_scores, log_scores, score
 from isogloss.methods.text import Texts, held_out_loss, tokenised
 from isogloss.models.architecture import Architecture, FamilyName, new_model
@@ -30,11 +32,14 @@ from isogloss.models.families import family_of
 from isogloss.models.tasks import TaskModel, aligned_labels
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import Outcome, train
+from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses, Step
+from isogloss.vocab.fingerprint import fingerprint
 from isogloss.vocab.train import Normaliser, VocabularyKind, train_vocabulary
 
 FAMILY_NAMES: tuple[str, ...] = get_args(FamilyName)
+PHASE = "pretrain"
 
 
 class VocabularySpec(Record):
@@ -72,6 +77,7 @@ class PretrainRecipe(Record):
         masking: what a masked model has to guess; not read for causal ones.
         length: tokens of a training sequence, special ones included.
         training: how long and how fast.
+        sparse: go on from `model` sparsely, and leave the delta of these languages (LT-SFT); None trains all.
         dev: held-out text by language; chooses the checkpoint by its loss. Empty keeps the last.
         test: text by language for perplexity and bits per byte at the end.
         test_limit: lines of each test text to read.
@@ -91,6 +97,7 @@ class PretrainRecipe(Record):
     masking: Masking = Masking()
     length: int = Field(default=128, ge=8)
     training: TrainingPlan = TrainingPlan(steps=10_000, learning_rate=5e-4)
+    sparse: LanguageSparseRule | None = None
     dev: ByLanguage = Field(default_factory=dict)
     test: ByLanguage = Field(default_factory=dict)
     test_limit: int = Field(default=500, ge=1)
@@ -104,6 +111,10 @@ class PretrainRecipe(Record):
             raise ValueError("model, architecture: give exactly one: a model to go on from, or new sizes")
         if self.model is not None and (self.tokenizer or self.vocabulary):
             raise ValueError("tokenizer, vocabulary: a model to go on from brings its own; leave both out")
+        if self.model is None and self.sparse is not None:
+            raise ValueError(
+                "sparse, model: a delta is what changed in a model; give the model to go on from"
+            )
         if self.architecture is not None and (self.tokenizer is None) == (self.vocabulary is None):
             raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
         _refuse_other_direction(self.architecture, self.objective)
@@ -130,9 +141,8 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     run.note(data=fingerprints(texts))
     tokenizer = _tokenizer(recipe, texts, run)
     files = tokenised(texts, tokenizer, run)
-    mixture = _mixture(recipe, files)
     model = _model(recipe, tokenizer)
-    outcome = _train(recipe, run, model=model, tokenizer=tokenizer, files=files, mixture=mixture)
+    outcome = _train(recipe, run, model=model, tokenizer=tokenizer, files=files)
     if not run.writes:  # the main process saves and scores
         return
     save_model(model, tokenizer, run.model)
@@ -167,13 +177,15 @@ def _train_vocabulary(recipe: PretrainRecipe, spec: VocabularySpec, texts: Texts
         vocabulary.save(unfinished, max_length=longest)
 
 
-def _mixture(recipe: PretrainRecipe, files: Mapping[str, TokenFile]) -> Mixture:
-    plan, processes = recipe.training, process_count()
+def _mixture(
+    recipe: PretrainRecipe, plan: TrainingPlan, files: Mapping[str, TokenFile], seed: int
+) -> Mixture:
+    processes = process_count()
     sequences = sum(file.count for file in files.values()) // recipe.length
     steps = plan.total_steps(max(1, sequences // plan.batch_size), processes=processes)
     budget = steps * processes * plan.accumulate * plan.batch_size * recipe.length
     sizes = {tag: file.count for tag, file in files.items()}
-    return Mixture(recipe.mixture.resolve(sizes, budget=budget), seed=recipe.seed)
+    return Mixture(recipe.mixture.resolve(sizes, budget=budget), seed=seed)
 
 
 def _model(recipe: PretrainRecipe, tokenizer: Any) -> Any:
@@ -183,37 +195,60 @@ def _model(recipe: PretrainRecipe, tokenizer: Any) -> Any:
 
 
 def _train(
-    recipe: PretrainRecipe,
-    run: Run,
-    *,
-    model: Any,
-    tokenizer: Any,
-    files: Mapping[str, TokenFile],
-    mixture: Mixture,
+    recipe: PretrainRecipe, run: Run, *, model: Any, tokenizer: Any, files: Mapping[str, TokenFile]
 ) -> Outcome:
-    settings: dict[str, Any] = {
-        "length": recipe.length,
-        "batch_size": recipe.training.batch_size,
-        "objective": recipe.objective,
-        "masking": recipe.masking,
-    }
-    dev = tokenised(corpora(recipe.dev), tokenizer, run)
+    subject = TaskModel(model, None, kind="text")
     step = language_model_step(recipe.objective)
-    measure = held_out_loss(dev, tokenizer, step=step, seed=recipe.seed, **settings)
-    batches = LanguageModelBatches(files, mixture, tokenizer, **settings)
-    return train(
-        TaskModel(model, None, kind="text"),
-        batches,
-        step,
-        plan=recipe.training,
+    training = _training(recipe, run, tokenizer, files)
+    if recipe.sparse is None:
+        return training(subject, recipe.training, PHASE, step, adamw)
+    return tune_to_languages(
+        subject,
+        recipe.sparse,
+        recipe.training,
+        training,
+        step=step,
         run=run,
-        phase="pretrain",
-        seed=recipe.seed,
-        evaluate=measure if dev else None,
-        metric="loss",
-        higher_is_better=False,
-        hooks=[Ledger(batches.languages, requested=mixture.shares, sizes=batches.tokens_in_a_pass())],
+        phase=PHASE,
+        languages=tuple(recipe.corpora),
+        vocabulary=fingerprint(tokenizer),
     )
+
+
+def _training(recipe: PretrainRecipe, run: Run, tokenizer: Any, files: Mapping[str, TokenFile]) -> Training:
+    """Train a model, or what is made of it, on the text by a plan."""
+    dev = tokenised(corpora(recipe.dev), tokenizer, run)
+
+    def training(
+        subject: nn.Module, plan: TrainingPlan, phase: str, step: Step, optimiser: OptimiserBuilder
+    ) -> Outcome:
+        settings: dict[str, Any] = {
+            "length": recipe.length,
+            "batch_size": plan.batch_size,
+            "objective": recipe.objective,
+            "masking": recipe.masking,
+        }
+        seed = recipe.seed if phase == PHASE else derive(recipe.seed, phase)
+        mixture = _mixture(recipe, plan, files, seed)
+        batches = LanguageModelBatches(files, mixture, tokenizer, **settings)
+        bare = language_model_step(recipe.objective)
+        measure = held_out_loss(dev, tokenizer, step=bare, seed=recipe.seed, **settings)
+        return train(
+            subject,
+            batches,
+            step,
+            plan=plan,
+            run=run,
+            phase=phase,
+            seed=recipe.seed,
+            evaluate=measure if dev else None,
+            metric="loss",
+            higher_is_better=False,
+            hooks=[Ledger(batches.languages, requested=mixture.shares, sizes=batches.tokens_in_a_pass())],
+            optimiser=optimiser,
+        )
+
+    return training
 
 
 def _score(recipe: PretrainRecipe, run: Run, model: Any, tokenizer: Any, *, step: int) -> None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from isogloss.core.run import Run
-from isogloss.methods.records import SparseRule
+from isogloss.methods.records import LanguageSparseRule, SparseRule
 from isogloss.models.portions import Portions, portions
 from isogloss.models.tasks import TaskModel
+from isogloss.models.ties import untie
 from isogloss.sparse.delta import Change, Delta, apply, fingerprint
 from isogloss.sparse.select import checksum, count, select, shares
 from isogloss.sparse.storage import save_delta
@@ -60,6 +61,59 @@ def tune_sparsely(
     Returns:
         How the second phase ended.
     """
+    delta, outcome = _tune(model, rule, first, training, step=step, phase=phase)
+    delta = replace(delta, vocabulary=vocabulary, about={**_facts(model, task), **delta.about})
+    _leave(delta, portions(model), run, name=task)
+    return outcome
+
+
+def tune_to_languages(
+    model: TaskModel,
+    rule: LanguageSparseRule,
+    first: TrainingPlan,
+    training: Training,
+    *,
+    step: Step,
+    run: Run,
+    phase: str,
+    languages: Sequence[str],
+    vocabulary: str,
+) -> Outcome:
+    """Tune a language model sparsely on text, in place, and leave the languages' delta in the run folder.
+
+    The delta goes by the languages' tags, `fi-Latn` or `et-Latn+fi-Latn`. The model ends as its start with
+    the delta on it, to the bit; with frozen heads its output layer keeps the table it had.
+
+    Args:
+        model: of kind "text", on its start values theta_0.
+        first, step, phase, vocabulary: as for `tune_sparsely`.
+        languages: of the text.
+
+    Returns:
+        How the second phase ended.
+
+    Raises:
+        ModelError: heads are to stay frozen, and the model has none apart from its embedding.
+    """
+    if rule.heads == "frozen":
+        untie(model)
+    delta, outcome = _tune(model, rule, first, training, step=step, phase=phase)
+    name = "+".join(sorted(languages))
+    about = {"language": name, "heads": rule.heads, **delta.about}
+    _leave(replace(delta, vocabulary=vocabulary, about=about), portions(model), run, name=name)
+    return outcome
+
+
+def _tune(
+    model: TaskModel,
+    rule: SparseRule,
+    first: TrainingPlan,
+    training: Training,
+    *,
+    step: Step,
+    phase: str,
+) -> tuple[Delta, Outcome]:
+    """Both phases; the delta, and how the second one ended."""
     parts = portions(model)
     base = fingerprint(parts.base)
     chosen = _find_entries(model, parts, rule, first, training, step=step, phase=phase)
@@ -71,12 +125,10 @@ def tune_sparsely(
         {name: _change(parts.body[name], each) for name, each in entries.items()},
         {name: tensor.detach().cpu().clone() for name, tensor in _whole_parts(parts, rule).items()},
         base,
-        vocabulary,
-        _facts(model, task) | {"selection": checksum(chosen)},
+        about={"selection": checksum(chosen)},
     )
     _set_to_start_and_delta(parts, delta, entries)
-    _leave(delta, parts, run, name=task)
-    return outcome
+    return delta, outcome
 
 
 def _tuned(
@@ -128,8 +180,9 @@ def _find_entries(
 ) -> dict[str, Tensor]:
     """The first phase: train all, choose, and put everything back."""
     start = {name: parameter.detach().clone() for name, parameter in parts.all.items()}
-    for parameter in parts.norms.values():
-        parameter.requires_grad_(rule.norms == "dense")
+    whole = _whole_parts(parts, rule)
+    for name, parameter in {**parts.norms, **parts.heads}.items():
+        parameter.requires_grad_(name in whole)
     before = [start[name] for name in parts.body]
     pull = _Pull(rule.l1, model, lambda: list(zip(parts.body.values(), before, strict=True)))
     training(model, plan, f"{phase}-full", pull.on(step), adamw)
@@ -158,7 +211,9 @@ def _choose(parts: Portions, start: Mapping[str, Tensor], rule: SparseRule) -> d
 
 
 def _whole_parts(parts: Portions, rule: SparseRule) -> dict[str, nn.Parameter]:
-    return {**parts.heads, **(parts.norms if rule.norms == "dense" else {})}
+    """What is trained whole; a task's head always is, for it begins at random."""
+    frozen = isinstance(rule, LanguageSparseRule) and rule.heads == "frozen"
+    return {**({} if frozen else parts.heads), **(parts.norms if rule.norms == "dense" else {})}
 
 
 def _change(tensor: Tensor, entries: Entries) -> Change:
