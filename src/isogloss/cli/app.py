@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from isogloss.cli.delta import delta_app
+from isogloss.cli.measure import bench
 
 if TYPE_CHECKING:
     from isogloss.vocab.alphabet import Alphabet
@@ -24,6 +25,7 @@ recipes_app = typer.Typer(
 )
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(delta_app, name="delta")
+app.command()(bench)
 
 Recipe = Annotated[
     str,

@@ -13,8 +13,9 @@ from isogloss.compress.vocabulary import keep_rows, largest_difference
 from isogloss.core.errors import ModelError, UserError
 from isogloss.core.files import whole_folder, write_json
 from isogloss.methods.sources import corpora as read_corpora
-from isogloss.models.backbone import Auto, load_config, load_model, load_tokenizer, quiet
-from isogloss.models.tasks import HEAD_FACTS, HEAD_WEIGHTS, load_task_model, longest_input, objective_of
+from isogloss.models.backbone import load_config, load_tokenizer, quiet
+from isogloss.models.saved import load_saved
+from isogloss.models.tasks import HEAD_FACTS, HEAD_WEIGHTS, TaskModel, longest_input
 from isogloss.vocab.alphabet import Alphabet
 from isogloss.vocab.certificate import Certificate, certify
 from isogloss.vocab.fingerprint import fingerprint
@@ -24,17 +25,6 @@ from isogloss.vocab.trimmed import CERTIFICATE, write_trimmed
 
 TOLERANCE = 1e-5
 _TEXTS, _TOKENS = 4, 64
-_HEADS: dict[str, Auto] = {
-    "ForMaskedLM": "masked",
-    "ForPreTraining": "masked",
-    "ForCausalLM": "causal",
-    "LMHeadModel": "causal",
-    "ForConditionalGeneration": "seq2seq",
-    "ForTokenClassification": "tokens",
-    "ForQuestionAnswering": "span",
-    "ForSequenceClassification": "label",
-    "Model": "base",
-}
 
 
 @dataclass(frozen=True)
@@ -131,12 +121,9 @@ def _check_out(out: Path) -> None:
 
 
 def _model(source: str | Path, config: Any) -> Any:
-    """With the head it was saved with; its language model's where the configuration names none."""
-    if (Path(source) / HEAD_FACTS).exists():
-        return load_task_model(source)[0].model
-    name = next(iter(config.architectures or ()), "")
-    auto = next((auto for ending, auto in _HEADS.items() if name.endswith(ending)), None)
-    return load_model(source, auto or objective_of(config))
+    """With the head it was saved with, which of a task model of ours stands apart."""
+    model = load_saved(source, config=config)
+    return model.model if isinstance(model, TaskModel) else model
 
 
 def _rows(trimmed: TrimmedVocabulary, texts: Iterable[str], config: Any) -> Iterator[list[int]]:
