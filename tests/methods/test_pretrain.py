@@ -6,7 +6,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
+from isogloss.core.errors import RecipeError
+from isogloss.methods.deltas import apply_deltas
 from isogloss.methods.scoring import evaluate_files
+from isogloss.models.anatomy import anatomy
+from isogloss.models.backbone import load_model
 from tiny_runs import PRETRAIN, TINY, logged, ran, tiny
 
 
@@ -96,6 +100,40 @@ def test_other_vocabularies_families_and_objectives_pretrain(family, kind, objec
     assert auto.from_pretrained(run.folder / "model").config.model_type == family
     assert run.sizes["model"]["vocabulary"] == 400
     assert logged(run, "bits_per_byte", split="test", language="fr-Latn")
+
+
+def on_used_rows(model, **changes):
+    return tiny(
+        PRETRAIN,
+        without=("architecture", "vocabulary", "mixture"),
+        model=str(model),
+        corpora={"fra": "miniature/train:20"},
+        used_rows_only=True,
+        training__steps=4,
+        training__weight_decay=0.1,
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("sparse", [None, {"density": 0.05}])
+def test_rows_that_the_text_does_not_use_stay_as_they_were_to_the_bit(model, tmp_path, sparse):
+    run = ran(on_used_rows(model, sparse=sparse), tmp_path)
+    before, after = (load_model(folder, "masked") for folder in (model, run.folder / "model"))
+    moved = (anatomy(before).embedding.weight != anatomy(after).embedding.weight).any(1)
+    trained = run.environment["rows"]["trained"]
+    assert 0 < int(moved.sum()) <= trained < run.environment["rows"]["of"] == 500
+    assert after.config.vocab_size == 500
+    assert logged(run, "loss", split="dev", language="fr-Latn")
+    assert logged(run, "bits_per_byte", split="test", language="fr-Latn")
+    if sparse:
+        apply_deltas(model, [run.folder / "deltas" / "fr-Latn.safetensors"], tmp_path / "again")
+        wanted, found = after.state_dict(), load_model(tmp_path / "again", "masked").state_dict()
+        assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
+
+
+def test_a_new_model_has_no_rows_to_leave_out():
+    with pytest.raises(RecipeError, match="used_rows_only"):
+        tiny(PRETRAIN, used_rows_only=True)
 
 
 def test_running_a_finished_recipe_again_changes_no_file(pretrained):

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from isogloss.compress.rows import FewerRows
 from isogloss.core.run import Run
 from isogloss.methods.records import LanguageSparseRule, SparseRule
 from isogloss.models.portions import Portions, portions
@@ -45,6 +46,7 @@ def tune_sparsely(
     phase: str,
     task: str,
     vocabulary: str,
+    rows: FewerRows | None = None,
 ) -> Outcome:
     """Tune a task model sparsely, in place, and leave the delta in the run folder.
 
@@ -57,13 +59,15 @@ def tune_sparsely(
         phase: the second phase's name.
         task: the delta's name, and a fact in it.
         vocabulary: fingerprint of the tokenizer.
+        rows: of its vocabulary, where the model has but some; the density is a share of what it has, and the
+            delta is one for the whole model. None: it has all.
 
     Returns:
         How the second phase ended.
     """
     delta, outcome = _tune(model, rule, first, training, step=step, phase=phase)
     delta = replace(delta, vocabulary=vocabulary, about={**_facts(model, task), **delta.about})
-    _leave(delta, portions(model), run, name=task)
+    _leave(rows.lift(delta) if rows else delta, portions(model), run, name=task)
     return outcome
 
 
@@ -78,6 +82,7 @@ def tune_to_languages(
     phase: str,
     languages: Sequence[str],
     vocabulary: str,
+    rows: FewerRows | None = None,
 ) -> Outcome:
     """Tune a language model sparsely on text, in place, and leave the languages' delta in the run folder.
 
@@ -86,7 +91,7 @@ def tune_to_languages(
 
     Args:
         model: of kind "text", on its start values theta_0.
-        first, step, phase, vocabulary: as for `tune_sparsely`.
+        first, step, phase, vocabulary, rows: as for `tune_sparsely`.
         languages: of the text.
 
     Returns:
@@ -100,7 +105,8 @@ def tune_to_languages(
     delta, outcome = _tune(model, rule, first, training, step=step, phase=phase)
     name = "+".join(sorted(languages))
     about = {"language": name, "heads": rule.heads, **delta.about}
-    _leave(replace(delta, vocabulary=vocabulary, about=about), portions(model), run, name=name)
+    delta = replace(delta, vocabulary=vocabulary, about=about)
+    _leave(rows.lift(delta) if rows else delta, portions(model), run, name=name)
     return outcome
 
 

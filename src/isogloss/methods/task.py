@@ -81,7 +81,7 @@ def fit(
     training = _training(model, tokenizer, learnt, held_out, task, run=run, seed=seed)
     if task.sparse is None:
         return model, training(model, task.training, phase, task_step, adamw)
-    facts = {"task": task.task, "vocabulary": fingerprint(tokenizer)}
+    facts: dict[str, Any] = {"task": task.task, "vocabulary": fingerprint(tokenizer)}
     outcome = tune_sparsely(
         model, task.sparse, task.training, training, step=task_step, run=run, phase=phase, **facts
     )
