@@ -162,14 +162,17 @@ def test_plans_know_the_parameters_of_teacher_and_untrimmed_student(model, tmp_p
     [planned] = plan(recipe)
     rows = {row.what: row.value for row in planned.rows}
     assert rows["teacher"] == f"{run.sizes['teacher']['parameters']:,} parameters"
-    assert rows["student, at most"] == f"{run.sizes['student']['parameters']:,} parameters"
+    assert rows["student"] == f"{run.sizes['student']['parameters']:,} parameters"
 
 
-def test_a_trimmed_student_is_smaller_than_planned_by_its_rows_alone(model, tmp_path):
+def test_a_trimmed_student_is_planned_to_the_parameter_and_bounded_by_its_rows_alone(model, tmp_path):
     recipe = tiny(DISTIL, teacher=str(model), phase1=None, dev={}, student__vocabulary__min_probability=0.002)
     run = ran(recipe, tmp_path)
-    [planned] = plan(recipe)
-    [at_most] = [row.value for row in planned.rows if row.what == "student, at most"]
+    [planned] = plan(recipe, out=tmp_path / "elsewhere")
+    [exact] = [row.value for row in planned.rows if row.what == "student"]
+    assert exact == f"{run.sizes['student']['parameters']:,} parameters"
+    [whole] = plan(tiny(DISTIL, teacher=str(model), phase1=None, student__vocabulary__trim=False))
+    [at_most] = [row.value for row in whole.rows if row.what == "student"]
     gone = run.sizes["teacher"]["vocabulary"] - run.sizes["student"]["vocabulary"]
     assert gone > 0
     fewer = int(at_most.split()[0].replace(",", "")) - run.sizes["student"]["parameters"]

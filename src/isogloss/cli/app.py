@@ -72,13 +72,20 @@ def run(recipe: Recipe, set_: Set = None, out: Out = Path("runs")) -> None:
 
 
 @app.command()
-def plan(recipe: Recipe, set_: Set = None) -> None:
+def plan(
+    recipe: Recipe,
+    set_: Set = None,
+    out: Out = Path("runs"),
+    count: Annotated[
+        bool, typer.Option("--count", help="Count the corpora, to know the size of a trimmed vocabulary.")
+    ] = False,
+) -> None:
     """Print what a recipe would cost (parameters, steps, memory, disk) without running it."""
     from isogloss.cli.show import print_plans
     from isogloss.methods.planning import plan as plan_recipe
     from isogloss.methods.table import load_recipe
 
-    print_plans(plan_recipe(load_recipe(recipe, overrides=set_ or [])))
+    print_plans(plan_recipe(load_recipe(recipe, overrides=set_ or []), out=out, count=count))
 
 
 @app.command()

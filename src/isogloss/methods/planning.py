@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from isogloss.compress.layers import layer_map, layered_config
 from isogloss.data.records import Example
 from isogloss.data.tasks import TASKS
 from isogloss.methods.distil import DistilRecipe
+from isogloss.methods.expected import expected_vocabulary
 from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.pipeline import PipelineRecipe
 from isogloss.methods.pretrain import PretrainRecipe
@@ -62,21 +64,36 @@ class Plan:
     vocabulary: int
 
 
-def plan(recipe: Any) -> list[Plan]:
-    """The cost of a recipe, stage by stage."""
+@dataclass(frozen=True)
+class _Known:
+    """What a plan can look up: earlier stages by name, the folder of runs; and whether to count corpora."""
+
+    stages: Mapping[str, Plan]
+    out: Path
+    count: bool
+
+
+def plan(recipe: Any, *, out: Path = Path("runs"), count: bool = False) -> list[Plan]:
+    """The cost of a recipe, stage by stage.
+
+    Args:
+        out: the folder of run folders, in which a run of this recipe may have begun.
+        count: count corpora, however large, to know what trimming will leave of a vocabulary.
+    """
     if isinstance(recipe, PipelineRecipe):
-        return list(_stages(recipe))
-    return [_PLANS[type(recipe)](recipe, recipe.method, {})]
+        return list(_stages(recipe, out=out, count=count))
+    return [_PLANS[type(recipe)](recipe, recipe.method, _Known({}, out, count))]
 
 
-def _stages(recipe: PipelineRecipe) -> Iterator[Plan]:
-    known: dict[str, Plan] = {}
+def _stages(recipe: PipelineRecipe, *, out: Path, count: bool) -> Iterator[Plan]:
+    stages: dict[str, Plan] = {}
     for name, stage in recipe.stages.items():
-        known[name] = _PLANS[type(stage)](stage, f"{name}: {stage.method}", known)
-        yield known[name]
+        known = _Known(stages, out, count)
+        stages[name] = _PLANS[type(stage)](stage, f"{name}: {stage.method}", known)
+        yield stages[name]
 
 
-def _pretrain(recipe: PretrainRecipe, title: str, known: Mapping[str, Plan]) -> Plan:
+def _pretrain(recipe: PretrainRecipe, title: str, known: _Known) -> Plan:
     if recipe.architecture is None:
         config, vocabulary = _model(str(recipe.model), known)
     else:
@@ -112,7 +129,7 @@ def _new_vocabulary(recipe: PretrainRecipe) -> int:
     return len(load_tokenizer(str(recipe.tokenizer)))
 
 
-def _finetune(recipe: FinetuneRecipe, title: str, known: Mapping[str, Plan]) -> Plan:
+def _finetune(recipe: FinetuneRecipe, title: str, known: _Known) -> Plan:
     config, vocabulary = _model(recipe.model, known)
     learnt = examples(recipe, "train")
     counted = task_sizes(recipe, learnt, config, vocabulary)
@@ -120,17 +137,19 @@ def _finetune(recipe: FinetuneRecipe, title: str, known: Mapping[str, Plan]) -> 
     return Plan(title, tuple(rows), config, vocabulary)
 
 
-def _distil(recipe: DistilRecipe, title: str, known: Mapping[str, Plan]) -> Plan:
+def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
     config, vocabulary = _model(recipe.teacher, known)
     layers = layer_map(config.num_hidden_layers, recipe.student.layers.keep)
     student = layered_config(config, layers)
     objective: Auto = objective_of(config)
-    trimmed = recipe.student.vocabulary.trim
-    note = "before its vocabulary is trimmed; the rows that stay are counted when it runs" if trimmed else ""
-    whole, part = (sizes(one, auto=objective, vocabulary=vocabulary) for one in (config, student))
+    expected = expected_vocabulary(recipe, vocabulary, out=known.out, count=known.count)
+    whole = sizes(config, auto=objective, vocabulary=vocabulary)
+    part = sizes(student, auto=objective, vocabulary=expected.rows)
+    bound = "" if expected.exact else ", at most"
     rows = [
         Row("teacher", f"{whole['total']:,} parameters", f"{config.num_hidden_layers} layers"),
-        Row("student, at most", f"{part['total']:,} parameters", note),
+        Row(f"student{bound}", f"{part['total']:,} parameters"),
+        Row(f"student's vocabulary{bound}", f"{expected.rows:,}", expected.why),
         Row("student's layers", ", ".join(map(str, layers)), "of the teacher's, counted from 0"),
     ]
     if recipe.phase1 is not None:
@@ -144,22 +163,22 @@ def _distil(recipe: DistilRecipe, title: str, known: Mapping[str, Plan]) -> Plan
         ]  # fmt: skip
     if recipe.phase2 is not None:
         learnt = examples(recipe.phase2, "train")
-        counted = task_sizes(recipe.phase2, learnt, student, vocabulary)
+        counted = task_sizes(recipe.phase2, learnt, student, expected.rows)
         rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, learnt, student, counted["total"])]
-    return Plan(title, tuple(rows), student, vocabulary)
+    return Plan(title, tuple(rows), student, expected.rows)
 
 
-_PLANS: dict[type, Callable[[Any, str, Mapping[str, Plan]], Plan]] = {
+_PLANS: dict[type, Callable[[Any, str, _Known], Plan]] = {
     PretrainRecipe: _pretrain,
     FinetuneRecipe: _finetune,
     DistilRecipe: _distil,
 }
 
 
-def _model(source: str, known: Mapping[str, Plan]) -> tuple[Any, int]:
+def _model(source: str, known: _Known) -> tuple[Any, int]:
     """Configuration and vocabulary of a model that is there, or that an earlier stage will leave."""
     if source.startswith(STAGE):
-        stage = known[source.removeprefix(STAGE)]
+        stage = known.stages[source.removeprefix(STAGE)]
         return stage.config, stage.vocabulary
     config = load_config(source)
     return config, int(config.vocab_size)
