@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
+import isogloss.methods.pretrain as pretrain_module
 from isogloss.core.errors import RecipeError
 from isogloss.methods.deltas import apply_deltas
 from isogloss.methods.scoring import evaluate_files
@@ -129,6 +130,24 @@ def test_rows_that_the_text_does_not_use_stay_as_they_were_to_the_bit(model, tmp
         apply_deltas(model, [run.folder / "deltas" / "fr-Latn.safetensors"], tmp_path / "again")
         wanted, found = after.state_dict(), load_model(tmp_path / "again", "masked").state_dict()
         assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
+
+
+def test_stopped_on_the_rows_in_use_a_run_ends_with_the_same_model_bit_for_bit(model, tmp_path, monkeypatch):
+    recipe = on_used_rows(model, training__checkpoint_every=1)
+    wanted = load_model(ran(recipe, tmp_path / "whole").folder / "model", "masked").state_dict()
+    original, calls = pretrain_module.aligned_labels, []
+
+    def stopping(labels, objective):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(labels, objective)
+
+    monkeypatch.setattr(pretrain_module, "aligned_labels", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        ran(recipe, tmp_path)
+    found = load_model(ran(recipe, tmp_path).folder / "model", "masked").state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
 
 
 def test_a_new_model_has_no_rows_to_leave_out():
