@@ -43,6 +43,7 @@ def test_every_command_is_run_or_has_a_reason_not_to_be():
 def test_the_commands_work_one_after_another(tmp_path, monkeypatch, capsys):
     """As they stand, except that shipped recipes are shortened to a few steps."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def short(name):
         return yaml.safe_dump(shortened(yaml.safe_load(shipped.recipe_text(name))), sort_keys=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from isogloss.cli.delta import delta_app
-from isogloss.cli.measure import bench
+from isogloss.cli.measure import bench, budget, budget_check
 
 if TYPE_CHECKING:
     from isogloss.vocab.alphabet import Alphabet
@@ -26,6 +26,8 @@ recipes_app = typer.Typer(
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(delta_app, name="delta")
 app.command()(bench)
+app.command()(budget)
+app.command("budget-check")(budget_check)
 
 Recipe = Annotated[
     str,

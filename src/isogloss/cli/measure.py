@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from isogloss.models.storage import Storage
 
 
 def bench(
@@ -56,3 +59,91 @@ def bench(
         write_json(json_, found.to_json())
     if markdown:
         write_text(markdown, bench_markdown(found))
+
+
+def budget(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The teacher: a model folder or a Hub id.")],
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            "--corpus", metavar="LANGUAGE=FILE", help="Text of a language; may be repeated, the source first."
+        ),
+    ],
+    disk: Annotated[str | None, typer.Option(help="The folder's size at most, such as 60MB.")] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="The time of a forward pass without head at most, such as 10ms.")
+    ] = None,
+    length: Annotated[int, typer.Option(help="Tokens of the text that --latency is for.")] = 32,
+    threads: Annotated[int, typer.Option(help="Threads that --latency is for.")] = 1,
+    coverage: Annotated[
+        float, typer.Option(help="The least share of each language's tokens the vocabulary must hold.")
+    ] = 0.99,
+    precision: Annotated[
+        str | None, typer.Option(help="On disk: fp32, bf16 or int8; left out: fp32 or bf16.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Write a recipe that makes this student to this file.")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="Write the plan to this file, for budget-check.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of measured times; default: this user's cache.")
+    ] = None,
+    measure_again: Annotated[
+        bool, typer.Option("--measure-again", help="Measure times even where the cache has them.")
+    ] = False,
+) -> None:
+    """Plan a student from what it may cost, before any training: vocabulary, layers, sizes, precision."""
+    from isogloss.cli.show_bench import Bar
+    from isogloss.cli.show_budget import print_budget
+    from isogloss.compress.plan import Limits
+    from isogloss.core.files import write_json, write_text
+    from isogloss.core.quantities import bytes_of, seconds_of
+    from isogloss.methods.budget import plan_budget
+    from isogloss.methods.latency_table import Conditions
+    from isogloss.methods.pairs import files_by_language
+
+    limits = Limits(
+        disk=None if disk is None else bytes_of(disk, option="--disk"),
+        latency=None if latency is None else seconds_of(latency, option="--latency"),
+        coverage=coverage,
+    )
+    with Bar() as bar:
+        found = plan_budget(
+            model,
+            corpora=files_by_language(corpus, option="--corpus"),
+            limits=limits,
+            conditions=Conditions(length, threads),
+            precision=cast("Storage | None", precision),
+            cache=cache,
+            again=measure_again,
+            progress=bar,
+        )
+    print_budget(found)
+    if recipe:
+        write_text(recipe, found.recipe_text())
+        typer.echo(f"recipe: {recipe}")
+    if plan:
+        write_json(plan, found.to_json())
+        typer.echo(f"plan: {plan}")
+
+
+def budget_check(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="What `isogloss budget --plan` wrote.")],
+    student: Annotated[
+        str, typer.Argument(metavar="STUDENT", help="The finished model's folder, or a run's.")
+    ],
+    json_: Annotated[Path | None, typer.Option("--json", help="Also write what was found here.")] = None,
+) -> None:
+    """Measure a finished student against its plan; exit code 1 if a promise was broken."""
+    from dataclasses import asdict
+
+    from isogloss.cli.show_budget import print_promises
+    from isogloss.core.files import write_json
+    from isogloss.methods.budget import check_promise, load_plan
+
+    found = check_promise(load_plan(plan), student)
+    print_promises(found)
+    if json_:
+        write_json(json_, [asdict(promise) for promise in found])
+    if any(promise.kept is False for promise in found):
+        raise typer.Exit(1)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,17 @@ def check_folder(path: Path) -> None:
                 fix=advice,
                 where=str(path),
             )
+
+
+def cache_folder() -> Path:
+    """Where this user's things go that can be made again; it may not exist yet."""
+    if sys.platform == "darwin":
+        usual = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        usual = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        usual = Path.home() / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or usual) / "isogloss"
 
 
 def file_checksum(path: Path) -> str:

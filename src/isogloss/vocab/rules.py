@@ -72,11 +72,10 @@ class BySize:
         Raises:
             RecipeError: what stays in any case does not fit.
         """
-        shares = np.max([count / count.sum() for count in counts.values()], axis=0)
-        ranked = np.argsort(-shares, kind="stable")[: int((shares > 0).sum())]
+        ranked = by_share(counts)
 
         def first(number: int) -> Flags:
-            chosen = np.zeros(len(shares), dtype=np.bool_)
+            chosen = np.zeros(len(next(iter(counts.values()))), dtype=np.bool_)
             chosen[ranked[:number]] = True
             return close(chosen)
 
@@ -89,6 +88,12 @@ class BySize:
             )
         numbers = range(1, len(ranked) + 1)
         return first(bisect_right(numbers, self.size, key=lambda number: int(first(number).sum())))
+
+
+def by_share(counts: Mapping[str, Ints]) -> Ints:
+    """Ids of all tokens that occur, those of the highest share in any one language first, ties by id."""
+    shares = np.max([count / count.sum() for count in counts.values()], axis=0)
+    return np.argsort(-shares, kind="stable")[: int((shares > 0).sum())]
 
 
 Rule: TypeAlias = ByProbability | ByCoverage | BySize

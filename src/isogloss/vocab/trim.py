@@ -6,6 +6,7 @@ chooses what the languages use enough; beyond it stays what the tokenizer needs 
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections import Counter
@@ -77,6 +78,17 @@ def trim_vocabulary(
         DataError: a language gives no token.
         RecipeError: the rule leaves no room for what has to stay.
     """
+    return calibrate(tokenizer, corpora, alphabet=alphabet, keep=keep).trim(rule)
+
+
+def calibrate(
+    tokenizer: Any,
+    corpora: Mapping[str, Iterable[str]],
+    *,
+    alphabet: Alphabet = "scripts",
+    keep: Iterable[str] = (),
+) -> Calibration:
+    """Count the corpora once, for any number of rules; arguments and errors as of `trim_vocabulary`."""
     backend = backend_of(tokenizer)
     described = json.loads(backend.to_str())
     kind = kind_of(described["model"])
@@ -90,23 +102,56 @@ def trim_vocabulary(
         for spelt in (text, f" {text}"):
             always[backend.encode(spelt, add_special_tokens=False).ids] = True
             always[list(begun(spelt))] = True
-    weights = {language: used.counts + used.tried for language, used in usage.items()}
-    wanted = rule.choose(weights, lambda chosen: _closed(kind, chosen | always))
-    return _cut(described, kind, wanted, {language: used.counts for language, used in usage.items()})
+    return Calibration(described, kind, always, usage)
 
 
-def _cut(
-    described: dict[str, Any], kind: Kind, wanted: Flags, counts: Mapping[str, Ints]
-) -> TrimmedVocabulary:
-    kept = np.flatnonzero(wanted).astype(np.int64)
-    places = {old: new for new, old in enumerate(kept.tolist())}
-    described["model"] = kind.cut(kept.tolist(), places.__getitem__)
-    renumber(described, places.__getitem__)
-    return TrimmedVocabulary(
-        tokenizer_json=json.dumps(described, ensure_ascii=False),
-        kept=kept,
-        lost={language: 1.0 - float(count[wanted].sum() / count.sum()) for language, count in counts.items()},
-    )
+@dataclass(frozen=True)
+class Calibration:
+    """What the languages use of a vocabulary.
+
+    Attributes:
+        described: tokenizer.json.
+        kind: of its model.
+        always: by id, what stays under any rule; not closed.
+        usage: per language.
+    """
+
+    described: dict[str, Any]
+    kind: Kind
+    always: Flags
+    usage: Mapping[str, Usage]
+
+    @property
+    def weights(self) -> dict[str, Ints]:
+        """Per language and id, occurrences, those of tokens that unknown words begin with included."""
+        return {language: used.counts + used.tried for language, used in self.usage.items()}
+
+    def closed(self, chosen: Flags) -> Flags:
+        """With what stays anyway, and everything these need."""
+        return _closed(self.kind, chosen | self.always)
+
+    def lost(self, wanted: Flags) -> dict[str, float]:
+        """Per language, the share of its tokens outside these."""
+        counts = {language: used.counts for language, used in self.usage.items()}
+        return {one: 1.0 - float(count[wanted].sum() / count.sum()) for one, count in counts.items()}
+
+    def trim(self, rule: Rule) -> TrimmedVocabulary:
+        """The vocabulary that a rule leaves.
+
+        Raises:
+            RecipeError: the rule leaves no room for what has to stay.
+        """
+        return self.cut(rule.choose(self.weights, self.closed))
+
+    def cut(self, wanted: Flags) -> TrimmedVocabulary:
+        """The vocabulary of these tokens, which are closed."""
+        kept = np.flatnonzero(wanted).astype(np.int64)
+        places = {old: new for new, old in enumerate(kept.tolist())}
+        described = copy.deepcopy({**self.described, "model": None})
+        described["model"] = self.kind.cut(kept.tolist(), places.__getitem__)
+        renumber(described, places.__getitem__)
+        text = json.dumps(described, ensure_ascii=False)
+        return TrimmedVocabulary(tokenizer_json=text, kept=kept, lost=self.lost(wanted))
 
 
 def _closed(kind: Kind, wanted: Flags) -> Flags:
