@@ -21,7 +21,7 @@ from isogloss.models.storage import Storage, header_bytes, stored_bytes
 from isogloss.vocab.curve import VocabularySize
 
 _SMALL_FILES = 16_000  # config.json, tokenizer_config.json and a manifest, generously
-_SHARES = (1.0, 0.75, 0.5)
+_SHARES = (1.0,)
 _STORAGE_RANK: dict[Storage, float] = {"fp32": 1.0, "bf16": 0.5, "int8": 0.0}
 
 Quality: TypeAlias = Literal["coverage", "depth", "width", "feedforward", "precision"]
@@ -122,7 +122,7 @@ class Candidate:
 
 
 def blocks_of(config: Any) -> list[Block]:
-    """The layer sizes to choose from: the teacher's, and with three quarters and half of its units."""
+    """The layer sizes to choose from: those that a recipe can ask for, the teacher's."""
     teacher = _block(config)
     found: dict[Block, None] = {}
     for share in _SHARES:
