@@ -8,10 +8,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from isogloss.core.errors import RecipeError
-from isogloss.methods.distil import DistillationStep
+from isogloss.losses.plan import GENERAL
+from isogloss.methods.guide import DistillationStep
 from isogloss.methods.planning import plan
 from isogloss.models.anatomy import anatomy
 from isogloss.models.distillation import Distillation
+from isogloss.models.tasks import TaskModel
+from isogloss.models.teacher import Teacher
 from tiny_runs import DISTIL, FINETUNE, PRETRAIN, TINY, logged, ran, tiny
 
 PHASE2 = {key: value for key, value in FINETUNE.items() if key != "method"} | {"task": "ner"}
@@ -86,7 +89,7 @@ def test_the_loss_of_phase_1_falls_on_held_out_text(student):
 
 
 def test_both_losses_and_the_share_of_each_language_are_logged(student):
-    for name in ("hidden", "attention"):
+    for name in ("hidden", "hidden/0", "hidden/1", "attention", "attention/0"):
         assert [line["step"] for line in logged(student, name, phase="phase1")] == list(range(1, 25))
     requested = logged(student, "requested_share", phase="phase1")
     assert [line["value"] for line in requested] == [0.5, 0.5]
@@ -102,17 +105,22 @@ def test_only_the_student_is_in_the_checkpoints(student):
     assert layers == {"0"}
 
 
+def pair_of(student, teacher):
+    both = [TaskModel(model, None, kind="text") for model in (student, teacher)]
+    return Distillation(both[0], Teacher(both[1]), layers=(0, 1), losses=GENERAL)
+
+
 def test_the_teacher_does_not_change_and_the_student_does(model):
     def load():
         return AutoModelForMaskedLM.from_pretrained(model)
 
     teacher, student = load(), load()
-    pair = Distillation(student, teacher, layers=(0, 1), losses=("hidden", "attention")).train()
+    pair = pair_of(student, teacher).train()
     teacher.get_input_embeddings().weight.data += 0.1
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     batch = {"input_ids": torch.tensor([[0, 9, 10, 11, 2]]), "attention_mask": torch.ones(1, 5).long()}
     optimiser = torch.optim.AdamW(pair.parameters(), lr=0.01)
-    DistillationStep({"hidden": 1.0, "attention": 1.0})(pair, batch)["loss"].backward()
+    DistillationStep(GENERAL.weights)(pair, batch)["loss"].backward()
     optimiser.step()
     after = teacher.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -124,8 +132,7 @@ def test_the_teacher_does_not_change_and_the_student_does(model):
 def test_padding_changes_no_loss(model):
     teacher, student = (AutoModelForMaskedLM.from_pretrained(model) for _ in range(2))
     student.get_input_embeddings().weight.data += 0.05
-    pair = Distillation(student, teacher, layers=(0, 1), losses=("hidden", "attention"))
-    step = DistillationStep({"hidden": 1.0, "attention": 1.0})
+    pair, step = pair_of(student, teacher), DistillationStep(GENERAL.weights, by_tokens=True)
     ids, mask = torch.tensor([[0, 9, 10, 11, 2], [0, 20, 30, 40, 2]]), torch.ones(2, 5).long()
     bare = step(pair, {"input_ids": ids, "attention_mask": mask})
     padding = torch.full((2, 4), 77)

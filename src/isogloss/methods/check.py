@@ -44,6 +44,7 @@ def _check_one(recipe: Record, path: str) -> None:
                 _check_sources(sources, f"{where}{split}", of_task=_has_files(part))
         if isinstance(part, TaskTraining):
             _check_beside(part, where)
+            _check_task_teacher(part, where)
             _check_selection(part.training, part.dev, where)
             if part.sparse is not None and part.sparse.training is not None:
                 _check_selection(part.sparse.training, part.dev, f"{where}sparse.")
@@ -86,7 +87,7 @@ def _check_sources(sources: ByLanguage, key: str, *, of_task: bool) -> None:
 
 def _check_model(recipe: Record, key: str, path: str) -> None:
     source = getattr(recipe, key, None)
-    if source is None or source.startswith(STAGE):
+    if not isinstance(source, str) or source.startswith(STAGE):
         return
     config = load_config(source)
     for name, length in _lengths(recipe):
@@ -118,12 +119,31 @@ def _check_beside(task: TaskTraining, path: str) -> None:
     for name, folder in task.beside.items():
         if folder.startswith(STAGE):
             continue
-        try:
-            kind = task_kind(folder)
-        except ModelError as error:
-            where = f"{error.where}  ({path}beside.{name})"
-            raise ModelError(error.got, wanted=error.wanted, fix=error.fix, where=where) from error
-        refuse_other_kind(kind, task.task, where=folder)
+        _check_task_model(folder, task, f"{path}beside.{name}")
+
+
+def _check_task_teacher(task: TaskTraining, path: str) -> None:
+    if task.teacher is None:
+        return
+    for file in task.teacher.deltas:
+        if not (file.startswith(STAGE) or Path(file).exists()):
+            raise DataError(
+                f"no such file: {file}", wanted="the file of a delta", where=f"{path}teacher.deltas"
+            )
+    folder = task.teacher.model
+    if not (task.teacher.deltas or folder.startswith(STAGE)):
+        _check_task_model(folder, task, f"{path}teacher")
+
+
+def _check_task_model(folder: str, task: TaskTraining, key: str) -> None:
+    """A task model's folder, and of the task's kind."""
+    try:
+        kind = task_kind(folder)
+    except ModelError as error:
+        raise ModelError(
+            error.got, wanted=error.wanted, fix=error.fix, where=f"{error.where}  ({key})"
+        ) from error
+    refuse_other_kind(kind, task.task, where=folder)
 
 
 def _check_selection(training: TrainingPlan, dev: ByLanguage, path: str) -> None:

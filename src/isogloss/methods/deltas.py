@@ -161,10 +161,24 @@ def export_model(model: Path, paths: Sequence[Path], out: Path) -> None:
         paths: deltas, of which one is a task's.
 
     Raises:
+        ModelError: as `tuned_model`.
+    """
+    task, tokenizer = tuned_model(model, paths)
+    save_task_model(task, tokenizer, out)
+
+
+def tuned_model(model: str | Path, paths: Sequence[str | Path]) -> tuple[TaskModel, Any]:
+    """The task model that a delta was learnt as, and its tokenizer: the base, the deltas, and their head.
+
+    Args:
+        model: the base that the deltas were learnt on; folder or Hub id.
+        paths: deltas, of which one is a task's.
+
+    Raises:
         ModelError: a delta was learnt on another model or vocabulary, or there is not one task's among them.
     """
     tokenizer = load_tokenizer(model)
-    about = [delta.about for delta in map(read_delta, paths) if "kind" in delta.about]
+    about = [delta.about for delta in map(read_delta, paths) if delta.about.get("kind", "text") != "text"]
     if len(about) != 1:
         raise ModelError(
             f"{len(about)} deltas of a task among {len(paths)}",
@@ -180,10 +194,10 @@ def export_model(model: Path, paths: Sequence[Path], out: Path) -> None:
     )
     parts = portions(task)
     apply(_fitting(paths, parts, tokenizer), parts.all)
-    save_task_model(task, tokenizer, out)
+    return task, tokenizer
 
 
-def _fitting(paths: Sequence[Path], parts: Portions, tokenizer: Any) -> Delta:
+def _fitting(paths: Sequence[str | Path], parts: Portions, tokenizer: Any) -> Delta:
     """The sum of deltas, none of another model than this."""
     base, vocabulary = fingerprint(parts.base), vocabulary_fingerprint(tokenizer)
     deltas = [read_delta(path) for path in paths]

@@ -7,63 +7,57 @@ fine-tune the student on the task (phase 2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
-from torch import Tensor, nn
 
 from isogloss.core.config import Record
 from isogloss.core.fields import LanguageTag
 from isogloss.core.run import Run
 from isogloss.data.batches import LanguageModelBatches
 from isogloss.data.masking import Masking
-from isogloss.data.mixture import Mixture, fixed_shares
-from isogloss.losses.combine import combine
+from isogloss.data.mixture import Mixture, MixtureSpec
+from isogloss.losses.plan import GENERAL, DistillationLosses
+from isogloss.methods.deltas import read_delta
+from isogloss.methods.guide import DistillationStep
 from isogloss.methods.records import ByLanguage
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.student import Pair, StudentRule, make_student
 from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
-from isogloss.methods.text import Texts, held_out_loss, tokenised
+from isogloss.methods.text import Texts, held_out_loss, mixture_shares, tokenised
 from isogloss.models.backbone import save_model
 from isogloss.models.distillation import Distillation
-from isogloss.models.tasks import objective_of, save_task_model
+from isogloss.models.portions import portions
+from isogloss.models.tasks import TaskModel, objective_of, save_task_model
+from isogloss.models.teacher import Teacher
+from isogloss.sparse.delta import fingerprint
+from isogloss.sparse.wardrobe import Wardrobe
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import train
 from isogloss.training.plan import TrainingPlan
-from isogloss.training.update import Losses
 
 
 class Languages(Record):
     """Which languages the student is for.
 
     Attributes:
-        source: has the task's training data.
+        source: has the task's training data; one language, or several.
         target: is to profit from it; one language, or several.
     """
 
-    source: LanguageTag
+    source: LanguageTag | tuple[LanguageTag, ...]
     target: LanguageTag | tuple[LanguageTag, ...]
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Source first."""
-        targets = (self.target,) if isinstance(self.target, str) else self.target
-        return (self.source, *targets)
+        """Sources first, none twice."""
+        both = (*_several(self.source), *_several(self.target))
+        return tuple(dict.fromkeys(both))
 
 
-class LossWeights(Record):
-    """How much each loss of phase 1 weighs; 0 leaves it out."""
-
-    hidden: float = Field(default=1.0, ge=0)
-    attention: float = Field(default=1.0, ge=0)
-
-    @model_validator(mode="after")
-    def _some(self) -> LossWeights:
-        if self.hidden == 0 and self.attention == 0:
-            raise ValueError("hidden, attention: at least one must weigh more than 0")
-        return self
+def _several(tags: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (tags,) if isinstance(tags, str) else tags
 
 
 class General(Record):
@@ -71,12 +65,20 @@ class General(Record):
 
     Attributes:
         losses: what is compared, and how much each weighs.
+        layers: the teacher layer that each student layer is compared with; None: the one it was copied from.
+        deltas: what the teacher wears while it reads a language: a file of its delta for each.
+        copies: hold each dressed tensor of the teacher once more for every language, and change in no time.
+        mixture: how often each language comes; every batch is of one.
         masking: what is hidden from both models.
         length: tokens of a sequence, special ones included.
-        training: how long and how fast; every batch is of one language, all languages alike often.
+        training: how long and how fast.
     """
 
-    losses: LossWeights = LossWeights()
+    losses: DistillationLosses = GENERAL
+    layers: tuple[int, ...] | None = None
+    deltas: dict[LanguageTag, str] = Field(default_factory=dict)
+    copies: bool = False
+    mixture: MixtureSpec = MixtureSpec(kind="fixed")
     masking: Masking = Masking()
     length: int = Field(default=256, ge=8)
     training: TrainingPlan = TrainingPlan(
@@ -115,9 +117,12 @@ class DistilRecipe(Record):
         for tag in self.languages.all:
             if tag not in self.corpora:
                 raise ValueError(f"corpora: a corpus for {tag}, which is one of `languages`")
-        for tag in (*self.corpora, *self.dev):
+        deltas = self.phase1.deltas if self.phase1 else {}
+        for tag in (*self.corpora, *self.dev, *deltas):
             if tag not in self.languages.all:
-                raise ValueError(f"corpora, dev: only the languages source and target; {tag} is neither")
+                raise ValueError(
+                    f"corpora, dev, deltas: only the languages source and target; {tag} is neither"
+                )
         if self.student.vocabulary.min_identical and not self.dev:
             raise ValueError("dev: held-out text, which student.vocabulary.min_identical is measured on")
         return self
@@ -131,64 +136,80 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
     if recipe.phase1 is not None:
         _general(recipe, recipe.phase1, texts, pair, run)
     if run.writes:
-        save_model(pair.student, pair.tokenizer, run.folder / "student" if recipe.phase2 else run.model)
+        folder = run.folder / "student" if recipe.phase2 else run.model
+        save_model(pair.student, pair.tokenizer, folder, origin=pair.origin)
     if recipe.phase2 is not None:
         _task(recipe, recipe.phase2, pair, run)
 
 
 def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run: Run) -> None:
     """Phase 1. The pair's student is trained in place."""
-    tags = recipe.languages.all
+    tags, objective = recipe.languages.all, objective_of(pair.student.config)
     files = tokenised({tag: texts[tag] for tag in tags}, pair.tokenizer, run)
-    dev = tokenised(corpora(recipe.dev), pair.tokenizer, run)
-    shares = fixed_shares(dict.fromkeys(tags, 1.0))
-    mixture = Mixture(shares, seed=recipe.seed)
-    weights = {name: weight for name, weight in phase.losses.model_dump().items() if weight}
+    dev = tokenised(corpora({tag: recipe.dev[tag] for tag in tags if tag in recipe.dev}), pair.tokenizer, run)
+    shares = mixture_shares(phase.mixture, files, phase.training, length=phase.length)
     settings: dict[str, Any] = {
         "length": phase.length,
         "batch_size": phase.training.batch_size,
         "masking": phase.masking,
-        "objective": objective_of(pair.student.config),
+        "objective": objective,
     }
-    step = DistillationStep(weights)
+    step = DistillationStep(phase.losses.weights, by_tokens=True)
+    mixture = Mixture(shares, seed=recipe.seed)
     batches = LanguageModelBatches(files, mixture, pair.tokenizer, monolingual=True, **settings)
+    measure = held_out_loss(dev, pair.tokenizer, step=step, seed=recipe.seed, languages=tags, **settings)
     train(
-        Distillation(pair.student, pair.teacher, layers=pair.layers, kept=pair.kept, losses=tuple(weights)),
+        Distillation(
+            TaskModel(pair.student, None, kind="text"),
+            _teacher(phase, pair, tags) if phase.losses.needs_teacher else None,
+            layers=pair.origin.layers if phase.layers is None else phase.layers,
+            losses=phase.losses,
+            basis=pair.origin.basis,
+        ),
         batches,
         step,
         plan=phase.training,
         run=run,
         phase="phase1",
         seed=recipe.seed,
-        evaluate=held_out_loss(dev, pair.tokenizer, step=step, seed=recipe.seed, **settings) if dev else None,
+        evaluate=measure if dev else None,
         metric="loss",
         higher_is_better=False,
         hooks=[Ledger(batches.languages, requested=shares, sizes=batches.tokens_in_a_pass())],
     )
 
 
-@dataclass(frozen=True)
-class DistillationStep:
-    """The weighted sum of the losses, and each by itself; the tokens of a batch are its weight.
-
-    Attributes:
-        weights: by name of the loss.
-    """
-
-    weights: Mapping[str, float]
-
-    def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
-        combined = combine(model(batch), self.weights)
-        means = {name: part.mean() for name, part in combined.parts.items()}
-        return {"loss": combined.total, "weight": batch["attention_mask"].sum(), **means}
+def _teacher(phase: General, pair: Pair, tags: Sequence[str]) -> Teacher:
+    """The teacher, in what it wears for each language."""
+    model = TaskModel(pair.teacher, None, kind="text")
+    if not phase.deltas:
+        return Teacher(model, kept=pair.origin.kept)
+    parts = portions(model)
+    deltas = {tag: read_delta(phase.deltas[tag]) if tag in phase.deltas else None for tag in tags}
+    wardrobe = Wardrobe(
+        parts.base,
+        deltas,
+        copies=phase.copies,
+        base=fingerprint(parts.base),
+        vocabulary=pair.origin.vocabulary,
+    )
+    return Teacher(model, kept=pair.origin.kept, wear=lambda language: wardrobe.wear(tags[language]))
 
 
 def _task(recipe: DistilRecipe, phase: TaskTraining, pair: Pair, run: Run) -> None:
     """Phase 2, and the scores of the student and of the models beside it."""
     beside = load_beside(phase) if run.writes else {}
-    model, outcome = fit(pair.student, pair.tokenizer, phase, run=run, phase="phase2", seed=recipe.seed)
+    model, outcome = fit(
+        pair.student,
+        pair.tokenizer,
+        phase,
+        run=run,
+        phase="phase2",
+        seed=recipe.seed,
+        origin=pair.origin,
+    )
     if not run.writes:  # the main process saves and scores
         return
     save_task_model(model, pair.tokenizer, run.model)
     models = beside | {"student": (model, pair.tokenizer)}
-    score_all(run, models, phase, source=recipe.languages.source, step=outcome.step)
+    score_all(run, models, phase, source=recipe.languages.all[0], step=outcome.step)

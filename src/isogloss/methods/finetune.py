@@ -12,11 +12,12 @@ from isogloss.core.run import Run
 from isogloss.methods.inventory import note_model
 from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
 from isogloss.models.backbone import load_tokenizer
+from isogloss.models.origin import read_origin
 from isogloss.models.tasks import save_task_model
 
 
 class FinetuneRecipe(TaskTraining):
-    """Fine-tune a model on a task.
+    """Fine-tune a model on a task; a student of `distil` beside a teacher that was tuned for it, too.
 
     Attributes:
         model: folder or Hub id; in a pipeline, `stage:NAME` is the model an earlier stage left.
@@ -36,7 +37,10 @@ def finetune(recipe: FinetuneRecipe, run: Run) -> None:
     """Learn the task from `train`, choose by `dev`, score on `test`, leave the model in the run folder."""
     tokenizer = load_tokenizer(recipe.model)
     beside = load_beside(recipe) if run.writes else {}
-    model, outcome = fit(recipe.model, tokenizer, recipe, run=run, phase="finetune", seed=recipe.seed)
+    origin = read_origin(recipe.model)
+    model, outcome = fit(
+        recipe.model, tokenizer, recipe, run=run, phase="finetune", seed=recipe.seed, origin=origin
+    )
     if not run.writes:  # the main process saves and scores
         return
     save_task_model(model, tokenizer, run.model)

@@ -19,7 +19,8 @@ class PipelineRecipe(Record):
     """Run stages in their order.
 
     A stage is a recipe. Where it names a model, `stage:NAME` means the model that the earlier stage NAME
-    left; each stage has a run folder of its own under `stages/`.
+    left, and `stage:NAME/FILE` another file of its run, such as `stage:NAME/deltas/ner.safetensors`; each
+    stage has a run folder of its own under `stages/`.
     """
 
     method: Literal["pipeline"] = "pipeline"
@@ -61,15 +62,24 @@ def resolve_stage(stage: Any, folder: Path) -> Any:
 def _replaced(value: Any, folder: Path) -> Any:
     if isinstance(value, dict):
         return {key: _replaced(item, folder) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_replaced(item, folder) for item in value]
     if isinstance(value, str) and value.startswith(STAGE):
-        return str(folder / "stages" / value.removeprefix(STAGE) / "model")
+        name, _, file = value.removeprefix(STAGE).partition("/")
+        return str(folder / "stages" / name / (file or "model"))
     return value
 
 
 def _references(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [name for item in value.values() for name in _references(item)]
-    return [value.removeprefix(STAGE)] if isinstance(value, str) and value.startswith(STAGE) else []
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return [name for item in value for name in _references(item)]
+    return (
+        [value.removeprefix(STAGE).partition("/")[0]]
+        if isinstance(value, str) and value.startswith(STAGE)
+        else []
+    )
 
 
 def refuse_stage_outside(recipe: Record) -> None:

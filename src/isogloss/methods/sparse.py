@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from isogloss.compress.rows import FewerRows
 from isogloss.core.run import Run
 from isogloss.methods.records import LanguageSparseRule, SparseRule
+from isogloss.models.distillation import Distillation
 from isogloss.models.portions import Portions, portions
 from isogloss.models.tasks import TaskModel
 from isogloss.models.ties import untie
@@ -162,6 +163,8 @@ def _leave(delta: Delta, parts: Portions, run: Run, *, name: str) -> None:
 
 def task_of(model: nn.Module) -> TaskModel:
     """The task model that is being trained, on its values as they stand."""
+    if isinstance(model, Distillation):
+        model = model.student
     if isinstance(model, SparselyTuned):
         model.place()
         model = model.model

@@ -18,9 +18,11 @@ from isogloss.core.run import Run
 from isogloss.methods.inventory import note_model
 from isogloss.methods.text import Texts
 from isogloss.models.backbone import load_config, load_model, load_tokenizer
+from isogloss.models.origin import Origin
 from isogloss.models.tasks import objective_of
 from isogloss.vocab.alphabet import Alphabet
 from isogloss.vocab.certificate import certify
+from isogloss.vocab.fingerprint import fingerprint
 from isogloss.vocab.rules import Rule, rule_of
 from isogloss.vocab.trim import trim_vocabulary
 from isogloss.vocab.trimmed import identical_shares, load_trimmed, save_trimmed
@@ -85,16 +87,13 @@ class Pair:
         teacher: as it was found, with its whole vocabulary.
         student: a transformers model of its own.
         tokenizer: the student's.
-        layers: the teacher layer that each student layer belongs to.
-        kept: the teacher's id of each row of the student's vocabulary; None where all stayed. What the
-            student reads as `ids`, the teacher reads as `kept[ids]`.
+        origin: how the student belongs to the teacher.
     """
 
     teacher: Any
     student: Any
     tokenizer: Any
-    layers: tuple[int, ...]
-    kept: npt.NDArray[np.int64] | None
+    origin: Origin
 
 
 def make_student(rule: StudentRule, teacher_name: str, texts: Texts, dev: Texts, run: Run) -> Pair:
@@ -110,6 +109,7 @@ def make_student(rule: StudentRule, teacher_name: str, texts: Texts, dev: Texts,
     tokenizer = load_tokenizer(teacher_name)
     teacher = load_model(teacher_name, objective_of(load_config(teacher_name)))
     note_model(run, "teacher", teacher, tokenizer)
+    vocabulary = fingerprint(tokenizer)
     layers = layer_map(teacher.config.num_hidden_layers, rule.layers.keep)
     student = keep_layers(teacher, layers, dropout=0.0)
     kept = None
@@ -117,7 +117,7 @@ def make_student(rule: StudentRule, teacher_name: str, texts: Texts, dev: Texts,
         tokenizer, kept = _trimmed(rule.vocabulary, texts, dev, tokenizer, run)
         student = keep_rows(student, kept)
     note_model(run, "student", student, tokenizer)
-    return Pair(teacher, student, tokenizer, layers, kept)
+    return Pair(teacher, student, tokenizer, Origin(layers, kept, vocabulary))
 
 
 def _trimmed(

@@ -24,9 +24,13 @@ from isogloss.evaluate.metrics import LOWER_IS_BETTER
 from isogloss.evaluate.predict import row_length
 from isogloss.evaluate.samples import sample_lines
 from isogloss.evaluate.suite import Evaluation, check_labels, evaluate
+from isogloss.losses.plan import TASK, DistillationLosses
+from isogloss.methods.guide import DistillationStep, Guide, Tuned, load_guide
 from isogloss.methods.records import ByLanguage, SparseRule, TaskData
 from isogloss.methods.sources import examples
 from isogloss.methods.sparse import Training, task_of, tune_sparsely
+from isogloss.models.backbone import load_config
+from isogloss.models.origin import Origin
 from isogloss.models.tasks import TaskModel, build_task_model, load_task_model
 from isogloss.training.loop import Outcome, train
 from isogloss.training.optimiser import OptimiserBuilder, adamw
@@ -43,6 +47,10 @@ class TaskTraining(TaskData):
 
     Attributes:
         training: how long and how fast.
+        teacher: a model tuned for the task, to learn from beside the labels: folder of a task model, or
+            {model: BASE, deltas: [LANGUAGE, TASK]}. None learns from labels alone.
+        losses: what is learnt from the teacher, and how much each loss weighs.
+        head: begin with the teacher's own head, or with a fresh one.
         sparse: tune few entries, after all of them (`training`) have shown which; None tunes all.
         beside: task models to score on the same test sets, by the name that tables have for each, such as
             {teacher: runs/NAME/model}.
@@ -54,6 +62,9 @@ class TaskTraining(TaskData):
 
     train: ByLanguage = Field(min_length=1)
     training: TrainingPlan = TrainingPlan(epochs=3)
+    teacher: Tuned | None = None
+    losses: DistillationLosses = TASK
+    head: Literal["fresh", "teacher"] = "fresh"
     sparse: SparseRule | None = None
     beside: dict[str, str] = Field(default_factory=dict)
     pooling: Literal["first", "mean"] = "mean"
@@ -61,31 +72,57 @@ class TaskTraining(TaskData):
 
 
 def fit(
-    backbone: Any, tokenizer: Any, task: TaskTraining, *, run: Run, phase: str, seed: int
+    backbone: Any,
+    tokenizer: Any,
+    task: TaskTraining,
+    *,
+    run: Run,
+    phase: str,
+    seed: int,
+    origin: Origin | None = None,
 ) -> tuple[TaskModel, Outcome]:
     """A task model on a backbone, trained on `task.train` and chosen on `task.dev`.
 
     Args:
         backbone: folder, Hub id or transformers model; what the head is put on.
         phase: names this training in the run's log and checkpoints.
+        origin: how the backbone belongs to the model that `task.teacher` was tuned from; None where that is
+            the backbone itself.
 
     Raises:
         DataError: a file of any split is malformed, or a test holds a label that training does not.
     """
     kind = TASKS[task.task].kind
     learnt = [example for items in examples(task, "train").values() for example in items]
-    model = build_task_model(kind, backbone, labels=labels_of(task, learnt), pooling=task.pooling, seed=seed)
+    labels = labels_of(task, learnt)
+    guide = _guide(backbone, tokenizer, task, origin)
+    if guide is not None:
+        labels = guide.labels(labels)
+    model = build_task_model(kind, backbone, labels=labels, pooling=task.pooling, seed=seed)
+    if guide is not None:
+        guide.lend_head(model)
     held_out = examples(task, "dev")
     for judged in (*held_out.values(), *examples(task, "test").values()):
         check_labels(model, judged)  # now, and not after the training
-    training = _training(model, tokenizer, learnt, held_out, task, run=run, seed=seed)
+    training = _training(model, tokenizer, learnt, held_out, task, run=run, seed=seed, guide=guide)
+    step = task_step if guide is None else DistillationStep(guide.losses.weights)
     if task.sparse is None:
-        return model, training(model, task.training, phase, task_step, adamw)
+        return model, training(model, task.training, phase, step, adamw)
     facts: dict[str, Any] = {"task": task.task, "vocabulary": fingerprint(tokenizer)}
     outcome = tune_sparsely(
-        model, task.sparse, task.training, training, step=task_step, run=run, phase=phase, **facts
+        model, task.sparse, task.training, training, step=step, run=run, phase=phase, **facts
     )
     return model, outcome
+
+
+def _guide(backbone: Any, tokenizer: Any, task: TaskTraining, origin: Origin | None) -> Guide | None:
+    if task.teacher is None:
+        return None
+    vocabulary = fingerprint(tokenizer)
+    if origin is None:
+        config: Any = backbone.config if isinstance(backbone, nn.Module) else load_config(backbone)
+        origin = Origin(tuple(range(config.num_hidden_layers)), None, vocabulary)
+    return load_guide(task.teacher, origin, vocabulary, losses=task.losses, head=task.head)
 
 
 def _training(
@@ -97,8 +134,9 @@ def _training(
     *,
     run: Run,
     seed: int,
+    guide: Guide | None,
 ) -> Training:
-    """Train a model, or what is made of it, on the task by a plan."""
+    """Train a model, or what is made of it, on the task by a plan, with the guide's teacher beside it."""
     metric = TASKS[task.task].metrics[0]
 
     def training(
@@ -108,7 +146,7 @@ def _training(
             model, tokenizer, learnt, task, batch_size=plan.batch_size, seed=derive(seed, phase)
         )
         return train(
-            subject,
+            subject if guide is None else guide.beside(subject),
             batches,
             step,
             plan=plan,
@@ -118,7 +156,7 @@ def _training(
             evaluate=_headline(tokenizer, held_out, task, metric) if held_out else None,
             metric=metric,
             higher_is_better=metric not in LOWER_IS_BETTER,
-            optimiser=optimiser,
+            optimiser=lambda _, plan: optimiser(subject, plan),
         )
 
     return training
@@ -211,12 +249,16 @@ def score_all(
 def load_beside(task: TaskTraining) -> dict[str, tuple[TaskModel, Any]]:
     """The models to score beside a run's own, and their tokenizers, by name.
 
+    The teacher is among them, under that name unless it has been given another.
+
     Raises:
         ModelError: one is of another kind than the task.
     """
     found = {name: load_task_model(folder) for name, folder in task.beside.items()}
     for name, (model, _) in found.items():
         refuse_other_kind(model.kind, task.task, where=task.beside[name])
+    if task.teacher is not None and task.teacher.model not in task.beside.values():
+        found = {"teacher": task.teacher.load()} | found
     return found
 
 

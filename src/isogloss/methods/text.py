@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from isogloss.core.processes import main_first
+from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
 from isogloss.data.batches import TextObjective, WholeFileBatches
 from isogloss.data.corpora import Corpus
 from isogloss.data.masking import Masking
+from isogloss.data.mixture import MixtureSpec
 from isogloss.data.pieces import padding_id
 from isogloss.data.tokens import TokenFile, token_file
 from isogloss.methods.sources import MiniatureText
+from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Step
 from isogloss.vocab.fingerprint import fingerprint
 
@@ -39,6 +41,17 @@ def tokenised(texts: Texts, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
         }
 
 
+def mixture_shares(
+    spec: MixtureSpec, files: Mapping[str, TokenFile], plan: TrainingPlan, *, length: int
+) -> dict[str, float]:
+    """Each language's share of the sequences of a training."""
+    processes = process_count()
+    sequences = sum(file.count for file in files.values()) // length
+    steps = plan.total_steps(max(1, sequences // plan.batch_size), processes=processes)
+    budget = steps * processes * plan.accumulate * plan.batch_size * length
+    return spec.resolve({tag: file.count for tag, file in files.items()}, budget=budget)
+
+
 def separator_of(tokenizer: Any) -> int:
     """The id put between documents: the tokenizer's own separator or end of text, else its padding."""
     for found in (tokenizer.sep_token_id, tokenizer.eos_token_id):
@@ -57,12 +70,15 @@ def held_out_loss(
     seed: int,
     objective: TextObjective = "masked",
     masking: Masking | None = None,
+    languages: Sequence[str] | None = None,
 ) -> Callable[[nn.Module], dict[str, float]]:
     """A measure of a model: its mean loss on whole held-out files, by language, always with the same masks.
 
     Args:
         step: that of training: its "loss" is averaged by its "weight".
+        languages: those of training, whose numbers batches carry; None numbers those of `files`.
     """
+    numbers = tuple(files if languages is None else languages)
     batches = {
         tag: WholeFileBatches(
             file,
@@ -72,9 +88,9 @@ def held_out_loss(
             seed=seed,
             objective=objective,
             masking=masking,
-            language=index,
+            language=numbers.index(tag),
         )
-        for index, (tag, file) in enumerate(files.items())
+        for tag, file in files.items()
     }
 
     def measure(model: nn.Module) -> dict[str, float]:

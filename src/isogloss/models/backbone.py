@@ -14,6 +14,7 @@ from isogloss.core.files import whole_folder
 from isogloss.core.seeds import derive
 from isogloss.models.anatomy import anatomy
 from isogloss.models.families import family_of
+from isogloss.models.origin import Origin, write_origin
 
 Auto = Literal["base", "masked", "causal", "seq2seq", "tokens", "span", "label"]
 _AUTO_CLASSES: dict[Auto, str] = {
@@ -135,11 +136,17 @@ def load_config(source: str | Path, *, trust_remote_code: bool = False) -> Any:
     return config
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write weights, configuration and tokenizer, whole or not at all; transformers alone can load them."""
+def save_model(model: Any, tokenizer: Any, folder: Path, *, origin: Origin | None = None) -> None:
+    """Write weights, configuration and tokenizer, whole or not at all; transformers alone can load them.
+
+    Args:
+        origin: of a student, for a teacher to be put beside it again.
+    """
     with quiet(), whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
+        if origin is not None:
+            write_origin(unfinished, origin)
 
 
 def empty_model(config: Any, auto: Auto) -> Any:

@@ -1,101 +1,215 @@
-"""A student beside its teacher, run on the same batch and compared layer by layer."""
+"""A student beside its teacher, run on the same batch and compared: the losses of both phases of BiStil.
+
+Ansell et al. 2023, arXiv 2306.01709, section 3. Phase 1 compares hidden states and attention maps on running
+text; phase 2 also what the two say of a task. Both are this one module, over a model of another kind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from isogloss.data.features import IGNORED
+from isogloss.data.records import Kind
 from isogloss.losses.attention import attention_loss, real_pairs
+from isogloss.losses.combine import mean_over
 from isogloss.losses.hidden import hidden_loss
+from isogloss.losses.kept import kept_kl
+from isogloss.losses.logits import distillation_kl
+from isogloss.losses.plan import DistillationLosses, LogitsLoss
+from isogloss.losses.relations import relation_loss
+from isogloss.losses.span import SpanScores, span_kl
+from isogloss.losses.tree import TreeScores, tree_kl
 from isogloss.models.anatomy import anatomy
-from isogloss.models.outputs import Kept, run
+from isogloss.models.outputs import Kept, recording
+from isogloss.models.task_model import TaskOutput
+from isogloss.models.teacher import Teacher
 
 
 class Distillation(nn.Module):
-    """BiStil's general distillation losses (Ansell et al. 2023, section 3.1; TinyBERT's for layers).
+    """A student, and what it is compared by.
 
-    Only the student is part of this module: its parameters are trained, checkpointed and counted. The teacher
-    rides along in evaluation mode, without gradients, and moves to wherever the student is.
+    Only the student is part of this module: its parameters are trained, checkpointed and counted.
 
     Attributes:
-        student: a transformers model; what is trained.
+        student: a task model, or one that is sparsely tuned; what is trained.
+        teacher: of the same kind; None where gold alone teaches.
         layers: the teacher layer that each student layer is compared with.
-        losses: which to compute: "hidden", "attention".
-        kept: the teacher's id for each of the student's; None where they are the same.
+        losses: which to compute, and how.
+        basis: what the teacher's hidden states are multiplied by, into the space of a narrower student.
     """
 
     def __init__(
         self,
-        student: Any,
-        teacher: Any,
+        student: nn.Module,
+        teacher: Teacher | None,
         *,
         layers: Sequence[int],
-        losses: Sequence[str],
-        kept: npt.NDArray[np.int64] | None = None,
+        losses: DistillationLosses,
+        basis: Float[Tensor, "large small"] | None = None,
     ) -> None:
         super().__init__()
-        self._kept = None if kept is None else torch.from_numpy(np.ascontiguousarray(kept))
         self.student = student
+        self.teacher = teacher
         self.layers = tuple(layers)
-        self.losses = tuple(losses)
-        self._teacher = [anatomy(teacher).base.eval().requires_grad_(False)]  # in a list: not a submodule
+        self.losses = losses
+        self.basis: Tensor | None
+        self.register_buffer("basis", basis, persistent=False)
+        parts = anatomy(student)
+        self._causal = parts.family.kind == "decoder"
+        self._related = _related(losses, parts, teacher)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " pairs"]]:
-        """Each loss by name, a number per compared pair of layers; padding is left out of all.
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "*layers"]]:
+        """Each loss by name, one number or one per layer or relation; padding is left out of all.
 
-        Args:
-            batch: `input_ids` and `attention_mask`, each [batch length].
+        `lost_mass`, the teacher's probability of pieces that the student does not have, is no loss.
         """
+        wanted = self.losses.weights
+        with recording(self.student, **self._states(range(len(self.layers)), side=0)) as ours:
+            said = self.student(batch, head="gold" in wanted or "logits" in wanted)
+        found = {"gold": said.loss} if "gold" in wanted else {}
+        if self.teacher is None or not self.losses.needs_teacher:
+            return found
+        told, theirs = self.teacher.ask(batch, head="logits" in wanted, **self._states(self.layers, side=1))
         real = batch["attention_mask"] != 0
-        ours = self._run(anatomy(self.student).base, batch, range(len(self.layers)))
-        with torch.no_grad():
-            theirs = self._run(self._teacher_on(real.device), self._for_teacher(batch), self.layers)
-        return {name: _LOSSES[name](self, ours, theirs, real) for name in self.losses}
+        for name in wanted:
+            if name in _INNER:
+                found[name] = _INNER[name](self, ours, theirs, real)
+        if "logits" in wanted:
+            found |= self._logits(said, told, batch)
+        return found
 
-    def _run(self, base: nn.Module, batch: Mapping[str, Tensor], layers: Sequence[int]) -> Kept:
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        states = [0, *(layer + 1 for layer in layers)]
-        return run(
-            base,
-            inputs,
-            hidden=states if "hidden" in self.losses else (),
-            attention=list(layers) if "attention" in self.losses else (),
-        )
-
-    def _for_teacher(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch with the ids that the teacher has for the same pieces."""
-        ids = batch["input_ids"]
-        return {**batch, "input_ids": ids if self._kept is None else self._kept.to(ids.device)[ids]}
-
-    def _teacher_on(self, device: torch.device) -> Any:
-        self._teacher[0] = self._teacher[0].to(device)
-        return self._teacher[0]
+    def _states(self, layers: Sequence[int], *, side: int) -> dict[str, Any]:
+        """What to record of the student (side 0) or the teacher (1), for `recording`."""
+        wanted = self.losses.weights
+        return {
+            "hidden": [0, *(layer + 1 for layer in layers)] if "hidden" in wanted else (),
+            "attention": list(layers) if "attention" in wanted else (),
+            "projections": [self._related[side]] if "relations" in wanted else (),
+        }
 
     def _hidden(
         self, ours: Kept, theirs: Kept, real: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, " states"]:
-        """The embedding output, and what leaves each layer."""
         return hidden_loss(
             [ours.hidden[i] for i in range(len(self.layers) + 1)],
             [theirs.hidden[j] for j in (0, *(layer + 1 for layer in self.layers))],
             real,
+            form=self.losses.hidden.form,
+            basis=self.basis,
         )
 
     def _attention(
         self, ours: Kept, theirs: Kept, real: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, " layers"]:
-        causal = anatomy(self.student).family.kind == "decoder"
         return attention_loss(
             [ours.attention[i] for i in range(len(self.layers))],
             [theirs.attention[layer] for layer in self.layers],
-            real_pairs(real, causal=causal),
+            None if not self._causal and bool(real.all()) else real_pairs(real, causal=self._causal),
+            form=self.losses.attention.form,
         )
 
+    def _relations(
+        self, ours: Kept, theirs: Kept, real: Bool[Tensor, "batch length"]
+    ) -> Float[Tensor, " relations"]:
+        rule = self.losses.relations
+        own, other = ours.projections[self._related[0]], theirs.projections[self._related[1]]
+        heads = rule.heads or other.query.shape[1]
+        found = relation_loss(own, other, real, relations=rule.pairs, heads=heads, causal=self._causal)
+        return torch.stack(list(found.values()))
 
-_LOSSES = {"hidden": Distillation._hidden, "attention": Distillation._attention}
+    def _logits(
+        self, said: TaskOutput, told: TaskOutput, batch: Mapping[str, Tensor]
+    ) -> dict[str, Float[Tensor, ""]]:
+        assert self.teacher is not None
+        kind, rule = self.teacher.model.kind, self.losses.logits
+        if kind in ("text", "gap"):
+            return _pieces(said.logits["tokens"], told.logits["tokens"], self.teacher.kept, rule)
+        return {"logits": _SAID[kind](said.logits, told.logits, batch, rule)}
+
+
+_INNER = {
+    "hidden": Distillation._hidden,
+    "attention": Distillation._attention,
+    "relations": Distillation._relations,
+}
+
+
+def _related(losses: DistillationLosses, parts: Any, teacher: Teacher | None) -> tuple[int, int]:
+    """The layer of the student and of the teacher between which relations are compared."""
+    rule = losses.relations
+    last = [len(parts.layers) - 1, 0 if teacher is None else len(anatomy(teacher.model).layers) - 1]
+    given = (rule.student_layer, rule.teacher_layer)
+    own, other = (end if layer is None else layer for layer, end in zip(given, last, strict=True))
+    return own, other
+
+
+Logits = Mapping[str, Tensor]
+
+
+def _pieces(
+    ours: Float[Tensor, "places kept"],
+    theirs: Float[Tensor, "places all"],
+    kept: Tensor | None,
+    rule: LogitsLoss,
+) -> dict[str, Float[Tensor, ""]]:
+    """Over the vocabulary, where something is to be guessed; over the pieces that both have."""
+    settings: dict[str, Any] = {"temperature": rule.temperature, "scaled": rule.scaled}
+    if kept is None:
+        return {"logits": _mean(distillation_kl(ours, theirs, **settings))}
+    divergence, lost = kept_kl(ours, theirs, kept, **settings)
+    return {"logits": _mean(divergence), "lost_mass": _mean(lost).detach()}
+
+
+def _mean(values: Float[Tensor, " rows"]) -> Float[Tensor, ""]:
+    return mean_over(values, torch.ones_like(values, dtype=torch.bool))
+
+
+def _rows(name: str) -> Callable[..., Float[Tensor, ""]]:
+    """For kinds with one distribution per row."""
+
+    def compare(ours: Logits, theirs: Logits, batch: Mapping[str, Tensor], rule: LogitsLoss) -> Tensor:
+        return _mean(
+            distillation_kl(ours[name], theirs[name], temperature=rule.temperature, scaled=rule.scaled)
+        )
+
+    return compare
+
+
+def _tags(ours: Logits, theirs: Logits, batch: Mapping[str, Tensor], rule: LogitsLoss) -> Float[Tensor, ""]:
+    """At the pieces that speak for a word."""
+    words = batch["labels"] != IGNORED
+    divergence = distillation_kl(
+        ours["tags"][words], theirs["tags"][words], temperature=rule.temperature, scaled=rule.scaled
+    )
+    return _mean(divergence)
+
+
+def _tree(ours: Logits, theirs: Logits, batch: Mapping[str, Tensor], rule: LogitsLoss) -> Float[Tensor, ""]:
+    """Of each word's head and relation together."""
+    real = batch["words"] >= 0
+    student, teacher = (TreeScores(each["arcs"], each["relations"]) for each in (ours, theirs))
+    arcs, relations = tree_kl(student, teacher, real, temperature=rule.temperature, scaled=rule.scaled)
+    return mean_over(arcs + relations, real)
+
+
+def _span(ours: Logits, theirs: Logits, batch: Mapping[str, Tensor], rule: LogitsLoss) -> Float[Tensor, ""]:
+    """Of the first and the last piece of the answer, where one may begin or end."""
+    allowed = batch["context"].clone()
+    allowed[:, 0] = True
+    student, teacher = (SpanScores(each["start"], each["end"]) for each in (ours, theirs))
+    divergence = span_kl(student, teacher, allowed, temperature=rule.temperature, scaled=rule.scaled)
+    return _mean(divergence)
+
+
+_SAID: dict[Kind, Callable[..., Float[Tensor, ""]]] = {
+    "label": _rows("labels"),
+    "choice": _rows("choices"),
+    "tags": _tags,
+    "tree": _tree,
+    "span": _span,
+}

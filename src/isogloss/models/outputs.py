@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from isogloss.core.errors import ModelError
+from isogloss.losses.relations import Projections
 from isogloss.models.anatomy import anatomy
-from isogloss.models.watched import Projections, Watch, watching
+from isogloss.models.watched import Watch, watching
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,23 @@ class TaskModel(nn.Module):
         """How the backbone reads text: masked, causal or seq2seq."""
         return objective_of(self.config)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> TaskOutput:
-        """Run a batch of `isogloss.data.features.collate`; the loss is in single precision."""
-        return _FORWARD[self.kind](self, batch)
+    def forward(self, batch: Mapping[str, Tensor], *, head: bool = True) -> TaskOutput:
+        """Run a batch of `isogloss.data.features.collate`; the loss is in single precision.
+
+        Args:
+            head: False runs the backbone alone, for whoever records its inner states: no loss, no logits.
+        """
+        if head:
+            return _FORWARD[self.kind](self, batch)
+        self.backbone(**self._inputs_of(batch))
+        return TaskOutput(None, {})
 
     def run(self, batch: Mapping[str, Tensor], **more: Any) -> Any:
         """The transformers model's own output for the batch's rows."""
-        return self.model(**{name: batch[name] for name in self._inputs if name in batch}, **more)
+        return self.model(**self._inputs_of(batch), **more)
+
+    def _inputs_of(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: batch[name] for name in self._inputs if name in batch}
 
 
 def _accepted_inputs(model: Any) -> tuple[str, ...]:

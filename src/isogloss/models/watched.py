@@ -18,22 +18,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from isogloss.losses.relations import Projections
+
 NAME = "isogloss"
-
-
-@dataclass(frozen=True)
-class Projections:
-    """What the attention of one layer sees, after rotary positions and norms of query and key.
-
-    Attributes:
-        query: what asks.
-        key: what is asked; where several query heads share one, repeated for each.
-        value: what is answered; repeated likewise.
-    """
-
-    query: Float[Tensor, "batch heads length size"]
-    key: Float[Tensor, "batch heads keys size"]
-    value: Float[Tensor, "batch heads keys value_size"]
 
 
 @dataclass(frozen=True)

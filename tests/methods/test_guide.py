@@ -1,0 +1,141 @@
+"""Learning a task from a teacher that was tuned for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from isogloss.core.errors import DataError, ModelError, RecipeError
+from isogloss.models.origin import ORIGIN, read_origin
+from isogloss.models.tasks import load_task_model
+from tiny_runs import DISTIL, FINETUNE, logged, ran, tiny
+
+KINDS = ["nli", "copa", "ner", "parsing", "qa"]
+
+
+@pytest.fixture(scope="module")
+def student(model, tmp_path_factory):
+    """A general student with a smaller vocabulary than its teacher's."""
+    recipe = tiny(DISTIL, teacher=str(model), student__vocabulary__min_probability=0.002)
+    return ran(recipe, tmp_path_factory.mktemp("student")).folder / "model"
+
+
+def tuned(model, task, out, **more):
+    return ran(tiny(FINETUNE, model=str(model), task=task, **more), out).folder
+
+
+def test_a_student_knows_where_it_comes_from(model, student):
+    origin = read_origin(student)
+    assert origin.layers == (1,)
+    assert origin.basis is None
+    teacher, own = (load_file(folder / "model.safetensors") for folder in (model, student))
+    [name] = [name for name in own if "tok_embeddings" in name]
+    assert len(origin.kept) == len(own[name]) < len(teacher[name])
+    assert read_origin(model) is None
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_a_student_of_every_kind_learns_from_a_teacher_of_the_whole_vocabulary(
+    model, student, task, tmp_path
+):
+    teacher = tuned(model, task, tmp_path / "teacher") / "model"
+    run = ran(tiny(FINETUNE, model=str(student), task=task, teacher=str(teacher)), tmp_path / "student")
+    for name in ("hidden", "attention", "logits"):
+        assert len(logged(run, name, phase="finetune", split="train")) == 3, name
+    assert not logged(run, "gold", phase="finetune")
+    for name in ("teacher", "model"):
+        assert {line["language"] for line in logged(run, line_metric(run), model=name, split="test")} == {
+            "en-Latn",
+            "fr-Latn",
+        }
+
+
+def line_metric(run):
+    """The metric that the run's first score is of."""
+    return next(line["metric"] for line in run.metrics if line["phase"] == "evaluate")
+
+
+def test_a_student_is_tuned_sparsely_beside_its_teacher(model, student, tmp_path):
+    teacher = tuned(model, "ner", tmp_path / "teacher") / "model"
+    recipe = tiny(FINETUNE, model=str(student), task="ner", teacher=str(teacher), sparse={"density": 0.1})
+    run = ran(recipe, tmp_path / "student")
+    assert logged(run, "logits", phase="finetune-full")
+    assert logged(run, "logits", phase="finetune")
+    before = load_file(student / "model.safetensors")
+    after = load_file(run.folder / "model" / "model.safetensors")
+    body = {name: tensor for name, tensor in after.items() if "layers." in name}
+    changed = sum(int((tensor != before[name]).sum()) for name, tensor in body.items())
+    assert 0 < changed < 0.2 * sum(tensor.numel() for tensor in body.values())
+
+
+def test_a_teacher_of_deltas_teaches_like_the_whole_model(model, student, tmp_path):
+    """A base with the task's delta on it is the task model, to the bit."""
+    folder = tuned(model, "ner", tmp_path / "teacher", sparse={"density": 0.2})
+    deltas = {"model": str(model), "deltas": [str(folder / "deltas" / "ner.safetensors")]}
+    runs = [
+        ran(tiny(FINETUNE, model=str(student), task="ner", teacher=teacher), tmp_path / name)
+        for name, teacher in (("whole", str(folder / "model")), ("deltas", deltas))
+    ]
+    whole, pieces = (
+        [line["value"] for line in logged(run, "loss", phase="finetune", split="train")] for run in runs
+    )
+    assert whole == pieces
+
+
+def test_the_teachers_head_can_be_the_students_first(model, student, tmp_path):
+    teacher = tuned(model, "ner", tmp_path / "teacher") / "model"
+    recipe = tiny(
+        FINETUNE,
+        model=str(student),
+        task="ner",
+        teacher=str(teacher),
+        head="teacher",
+        training={"steps": 1, "batch_size": 4, "learning_rate": 1e-12, "weight_decay": 0.0},
+    )
+    own, _ = load_task_model(ran(recipe, tmp_path / "student").folder / "model")
+    theirs, _ = load_task_model(teacher)
+    torch.testing.assert_close(own.model.classifier.weight, theirs.model.classifier.weight)
+
+
+def test_a_teacher_of_another_vocabulary_is_refused(model, student, tmp_path):
+    other = ran(
+        tiny(DISTIL, teacher=str(model), phase1=None, dev={}, student__vocabulary__size=300), tmp_path / "x"
+    )
+    teacher = tuned(other.folder / "model", "ner", tmp_path / "teacher") / "model"
+    with pytest.raises(ModelError, match="another vocabulary"):
+        ran(tiny(FINETUNE, model=str(student), task="ner", teacher=str(teacher)), tmp_path / "student")
+
+
+def test_a_teacher_for_another_task_is_refused_before_anything_runs(model, student, tmp_path):
+    teacher = tuned(model, "ner", tmp_path / "teacher") / "model"
+    with pytest.raises(ModelError, match="asked to do parsing"):
+        ran(tiny(FINETUNE, model=str(student), task="parsing", teacher=str(teacher)), tmp_path / "student")
+    assert not (tmp_path / "student").exists()
+
+
+def test_a_label_the_teacher_does_not_know_is_refused(model, student, tmp_path):
+    tags = tmp_path / "tags.tsv"
+    tags.write_text("Anna\tB-PER\nsings\tO\n\n", encoding="utf-8")
+    teacher = tuned(model, "ner", tmp_path / "teacher", train={"eng": str(tags)}) / "model"
+    with pytest.raises(DataError, match="which the teacher does not know"):
+        ran(tiny(FINETUNE, model=str(student), task="ner", teacher=str(teacher)), tmp_path / "student")
+
+
+def test_no_loss_at_all_is_refused(model):
+    with pytest.raises(RecipeError, match="at least one must weigh more than 0"):
+        tiny(FINETUNE, model=str(model), task="ner", teacher="x", losses={"hidden": 0})
+
+
+def test_several_sources_are_learnt_from_together(model, student, tmp_path):
+    teacher = tuned(model, "ner", tmp_path / "teacher") / "model"
+    both = {"eng": "miniature/train:12", "fra": "miniature/train:12"}
+    recipe = tiny(FINETUNE, model=str(student), task="ner", teacher=str(teacher), train=both)
+    assert logged(ran(recipe, tmp_path / "student"), "logits")
+
+
+def test_a_damaged_origin_is_reported(student, tmp_path):
+    (tmp_path / ORIGIN).write_bytes((student / ORIGIN).read_bytes()[:40])
+    with pytest.raises(Exception, match="not readable") as caught:
+        read_origin(tmp_path)
+    assert ORIGIN in str(caught.value)
