@@ -1,6 +1,6 @@
 """BiStil on real data: students of a small multilingual encoder beside their teacher and three baselines.
 
-    python benchmarks/bistil.py teachers   # fine-tune the teacher: task by task, seed by seed
+python benchmarks/bistil.py teachers   # fine-tune the teacher: task by task, seed by seed
 """
 
 from __future__ import annotations
@@ -84,8 +84,7 @@ CORPORA: dict[str, list[Path]] = {
     "yor": [TEXT / "yo.train.txt.gz"],
     "wol": [DATA / "parallel/bible-nt/wo.txt.gz", DATA / "parallel/lafand/fr-wol/train.wol.txt.gz"],
 }
-"""Wolof, the low end: the New Testament and a few thousand sentences of news, which the teacher saw only beside
-their translations."""
+"""Wolof is the low end: the New Testament and some news, which the teacher saw only beside translations."""
 OTHERS = ("fra", "spa", "rus", "hin", "zho", "vie", "fin")
 LAYERS = {"half": "every-2nd", "third": "every-3rd"}
 STEPS = 1500
@@ -105,7 +104,11 @@ PHASE1 = {
 }
 LOSSES: dict[str, dict[str, Any]] = {
     "bistil": {"hidden": 1.0, "attention": 1.0},
-    "distilled": {"logits": {"weight": 5.0, "temperature": 2.0}, "gold": 2.0, "hidden": {"weight": 1.0, "form": "cosine"}},
+    "distilled": {
+        "logits": {"weight": 5.0, "temperature": 2.0},
+        "gold": 2.0,
+        "hidden": {"weight": 1.0, "form": "cosine"},
+    },
     "minilm": {"relations": 1.0},
     "scratch": {"gold": 1.0},
 }
@@ -116,9 +119,7 @@ def student(method: str, target: str, depth: str, seed: int) -> Path:
     everything = target == "all"
     targets = [tag for tag in (*CORPORA, *OTHERS) if tag != "eng"] if everything else [target]
     short = {"fra": "fr", "spa": "es", "rus": "ru", "hin": "hi", "zho": "zh", "vie": "vi", "fin": "fi"}
-    corpora = {
-        tag: CORPORA.get(tag) or [TEXT / f"{short[tag]}.train.txt.gz"] for tag in ("eng", *targets)
-    }
+    corpora = {tag: CORPORA.get(tag) or [TEXT / f"{short[tag]}.train.txt.gz"] for tag in ("eng", *targets)}
     rule: dict[str, Any] = {"layers": {"keep": LAYERS[depth]}}
     if method == "scratch":
         rule["start"] = "random"
@@ -165,7 +166,14 @@ def prepare() -> None:
 def teacher(task: str, seed: int) -> Path:
     """The teacher fine-tuned on English."""
     return run(
-        {"method": "finetune", "model": MODEL, "task": task, **TASKS[task], "as_name": "teacher", "seed": seed}
+        {
+            "method": "finetune",
+            "model": MODEL,
+            "task": task,
+            **TASKS[task],
+            "as_name": "teacher",
+            "seed": seed,
+        }
         | {"name": f"teacher-{task}-{seed}"}
     )
 
