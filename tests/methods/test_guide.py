@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from isogloss.core.errors import DataError, ModelError, RecipeError
 from isogloss.models.origin import ORIGIN, read_origin
 from isogloss.models.tasks import load_task_model
-from tiny_runs import DISTIL, FINETUNE, logged, ran, tiny
+from tiny_runs import DISTIL, FINETUNE, PRETRAIN, logged, ran, tiny
 
 KINDS = ["nli", "copa", "ner", "parsing", "qa"]
 
@@ -139,3 +139,41 @@ def test_a_damaged_origin_is_reported(student, tmp_path):
     with pytest.raises(Exception, match="not readable") as caught:
         read_origin(tmp_path)
     assert ORIGIN in str(caught.value)
+
+
+def test_a_student_may_be_tuned_on_the_rows_in_use_beside_a_teacher_with_all(model, student, tmp_path):
+    teacher = tuned(model, "ner", tmp_path / "teacher") / "model"
+    rows = {"training": {"steps": 2, "batch_size": 4, "learning_rate": 1e-3, "clip": None, "log_every": 1}}
+    recipe = {"model": str(student), "task": "ner", "teacher": str(teacher), **rows}
+    runs = [
+        ran(tiny(FINETUNE, **recipe, used_rows_only=few), tmp_path / f"rows-{few}") for few in (False, True)
+    ]
+    whole, fewer = (load_file(run.folder / "model" / "model.safetensors") for run in runs)
+    assert whole.keys() == fewer.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(fewer[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_teacher_wears_a_delta_for_each_language_and_none_where_there_is_none(model, tmp_path):
+    """Only French batches see the delta: the first losses of English are those of a bare teacher."""
+    few = {"steps": 2, "batch_size": 4, "learning_rate": 1e-2}
+    tuned_to = ran(
+        tiny(PRETRAIN, without=("architecture", "vocabulary", "mixture", "dev", "test"), model=str(model),
+             corpora={"fra": "miniature/train:50"}, training=few, sparse={"density": 0.2}),
+        tmp_path / "fra",
+    )  # fmt: skip
+    [delta] = (tuned_to.folder / "deltas").glob("*.safetensors")
+    frozen = {"steps": 4, "batch_size": 4, "learning_rate": 1e-12, "evaluate_every": 4, "log_every": 1}
+    found = {}
+    for name, more in {
+        "bare": {},
+        "worn": {"phase1__deltas": {"fra": str(delta)}},
+        "copies": {"phase1__deltas": {"fra": str(delta)}, "phase1__copies": True},
+    }.items():
+        run = ran(tiny(DISTIL, teacher=str(model), phase1__training=frozen, **more), tmp_path / name)
+        found[name] = {
+            line["language"]: line["value"] for line in logged(run, "loss", split="dev") if "language" in line
+        }
+    assert found["worn"] == found["copies"]
+    assert found["worn"]["en-Latn"] == found["bare"]["en-Latn"]
+    assert found["worn"]["fr-Latn"] != found["bare"]["fr-Latn"]

@@ -7,7 +7,6 @@ fine-tune the student on the task (phase 2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -19,20 +18,18 @@ from isogloss.data.batches import LanguageModelBatches
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.losses.plan import GENERAL, DistillationLosses
-from isogloss.methods.deltas import read_delta
+from isogloss.methods.deltas import wardrobe
 from isogloss.methods.guide import DistillationStep
+from isogloss.methods.prompts import pieces_needed
 from isogloss.methods.records import ByLanguage
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.student import Pair, StudentRule, make_student
 from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
 from isogloss.methods.text import Texts, held_out_loss, mixture_shares, tokenised
-from isogloss.models.backbone import save_model
+from isogloss.models.backbone import load_tokenizer, save_model
 from isogloss.models.distillation import Distillation
-from isogloss.models.portions import portions
 from isogloss.models.tasks import TaskModel, objective_of, save_task_model
 from isogloss.models.teacher import Teacher
-from isogloss.sparse.delta import fingerprint
-from isogloss.sparse.wardrobe import Wardrobe
 from isogloss.training.hooks import Ledger
 from isogloss.training.loop import train
 from isogloss.training.plan import TrainingPlan
@@ -132,7 +129,7 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
     """Trim, copy, distil on text, fine-tune on the task; score beside the models one asked for."""
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
-    pair = make_student(recipe.student, recipe.teacher, texts, corpora(recipe.dev), run)
+    pair = make_student(_with_prompts(recipe), recipe.teacher, texts, corpora(recipe.dev), run)
     if recipe.phase1 is not None:
         _general(recipe, recipe.phase1, texts, pair, run)
     if run.writes:
@@ -140,6 +137,13 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
         save_model(pair.student, pair.tokenizer, folder, origin=pair.origin)
     if recipe.phase2 is not None:
         _task(recipe, recipe.phase2, pair, run)
+
+
+def _with_prompts(recipe: DistilRecipe) -> StudentRule:
+    """What the student is made of, the pieces that its task scores among it."""
+    rule = recipe.student.vocabulary
+    keep = (*rule.keep, *pieces_needed(recipe.phase2))
+    return recipe.student.model_copy(update={"vocabulary": rule.model_copy(update={"keep": keep})})
 
 
 def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run: Run) -> None:
@@ -161,7 +165,7 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run
     train(
         Distillation(
             TaskModel(pair.student, None, kind="text"),
-            _teacher(phase, pair, tags) if phase.losses.needs_teacher else None,
+            _teacher(recipe, phase, pair) if phase.losses.needs_teacher else None,
             layers=pair.origin.layers if phase.layers is None else phase.layers,
             losses=phase.losses,
             basis=pair.origin.basis,
@@ -179,21 +183,14 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run
     )
 
 
-def _teacher(phase: General, pair: Pair, tags: Sequence[str]) -> Teacher:
+def _teacher(recipe: DistilRecipe, phase: General, pair: Pair) -> Teacher:
     """The teacher, in what it wears for each language."""
-    model = TaskModel(pair.teacher, None, kind="text")
+    model, tags = TaskModel(pair.teacher, None, kind="text"), recipe.languages.all
     if not phase.deltas:
         return Teacher(model, kept=pair.origin.kept)
-    parts = portions(model)
-    deltas = {tag: read_delta(phase.deltas[tag]) if tag in phase.deltas else None for tag in tags}
-    wardrobe = Wardrobe(
-        parts.base,
-        deltas,
-        copies=phase.copies,
-        base=fingerprint(parts.base),
-        vocabulary=pair.origin.vocabulary,
-    )
-    return Teacher(model, kept=pair.origin.kept, wear=lambda language: wardrobe.wear(tags[language]))
+    places = {tag: phase.deltas.get(tag) for tag in tags}
+    worn = wardrobe(model, load_tokenizer(recipe.teacher), places, copies=phase.copies)
+    return Teacher(model, kept=pair.origin.kept, wear=lambda language: worn.wear(tags[language]))
 
 
 def _task(recipe: DistilRecipe, phase: TaskTraining, pair: Pair, run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from isogloss.compress.rows import FewerRows
 from isogloss.core.errors import ModelError
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive, generator
@@ -27,6 +28,7 @@ from isogloss.evaluate.suite import Evaluation, check_labels, evaluate
 from isogloss.losses.plan import TASK, DistillationLosses
 from isogloss.methods.guide import DistillationStep, Guide, Tuned, load_guide
 from isogloss.methods.records import ByLanguage, SparseRule, TaskData
+from isogloss.methods.rows import rows_for_task
 from isogloss.methods.sources import examples
 from isogloss.methods.sparse import Training, task_of, tune_sparsely
 from isogloss.models.backbone import load_config
@@ -52,6 +54,8 @@ class TaskTraining(TaskData):
         losses: what is learnt from the teacher, and how much each loss weighs.
         head: begin with the teacher's own head, or with a fresh one.
         sparse: tune few entries, after all of them (`training`) have shown which; None tunes all.
+        used_rows_only: train with the rows of the vocabulary that training and dev data use, the others put
+            back afterwards: less memory and time where the vocabulary is large (`compress.rows`).
         beside: task models to score on the same test sets, by the name that tables have for each, such as
             {teacher: runs/NAME/model}.
         pooling: how a text becomes one vector for classification: "mean" of all states, or "first", the
@@ -66,6 +70,7 @@ class TaskTraining(TaskData):
     losses: DistillationLosses = TASK
     head: Literal["fresh", "teacher"] = "fresh"
     sparse: SparseRule | None = None
+    used_rows_only: bool = False
     beside: dict[str, str] = Field(default_factory=dict)
     pooling: Literal["first", "mean"] = "mean"
     max_length: int | None = Field(default=None, ge=8)
@@ -104,15 +109,38 @@ def fit(
     held_out = examples(task, "dev")
     for judged in (*held_out.values(), *examples(task, "test").values()):
         check_labels(model, judged)  # now, and not after the training
+    length = task.max_length
+    rows = (
+        rows_for_task(model, tokenizer, learnt, held_out, max_length=length, run=run)
+        if task.used_rows_only
+        else None
+    )
     training = _training(model, tokenizer, learnt, held_out, task, run=run, seed=seed, guide=guide)
     step = task_step if guide is None else DistillationStep(guide.losses.weights)
-    if task.sparse is None:
-        return model, training(model, task.training, phase, step, adamw)
-    facts: dict[str, Any] = {"task": task.task, "vocabulary": fingerprint(tokenizer)}
-    outcome = tune_sparsely(
-        model, task.sparse, task.training, training, step=step, run=run, phase=phase, **facts
-    )
+    outcome = _learn(model, tokenizer, task, training, step=step, run=run, phase=phase, rows=rows)
+    if rows is not None:
+        rows.put_back()
     return model, outcome
+
+
+def _learn(
+    model: TaskModel,
+    tokenizer: Any,
+    task: TaskTraining,
+    training: Training,
+    *,
+    step: Step,
+    run: Run,
+    phase: str,
+    rows: FewerRows | None,
+) -> Outcome:
+    """All of the model, or few entries of it."""
+    if task.sparse is None:
+        return training(model, task.training, phase, step, adamw)
+    facts: dict[str, Any] = {"task": task.task, "vocabulary": fingerprint(tokenizer)}
+    return tune_sparsely(
+        model, task.sparse, task.training, training, step=step, run=run, phase=phase, rows=rows, **facts
+    )
 
 
 def _guide(backbone: Any, tokenizer: Any, task: TaskTraining, origin: Origin | None) -> Guide | None:
