@@ -58,7 +58,7 @@ def test_sizes_are_those_of_the_models_and_their_files(found, folders):
         assert 0 < weights - subject.weights["fp32"] < 20_000
         parts = subject.parameters
         assert parts["total"] == parts["embedding"] + parts["layers"] + parts["head"]
-    assert student.name == "run/model"
+    assert student.name == "run"
 
 
 def test_the_json_file_is_plain_and_says_everything(found):
@@ -75,10 +75,10 @@ def test_the_json_file_is_plain_and_says_everything(found):
 
 def test_the_tables_name_every_model_and_combination(found, capsys):
     print_bench(found)
-    assert "run/model" in capsys.readouterr().out
+    assert "2: run" in capsys.readouterr().out
     text = bench_markdown(found)
     assert text.count("2 × 5") == 1
-    assert "|  | teacher | run/model |" in text
+    assert "|  | 1: teacher | 2: run |" in text
 
 
 def test_heads_and_precisions_and_memory_are_options(folders, monkeypatch):

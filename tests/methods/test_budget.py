@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
-from isogloss.compress.plan import Block, Limits
+from isogloss.compress.plan import Block, Limits, Line
 from isogloss.core.errors import DataError, UserError
 from isogloss.methods import budget as module
 from isogloss.methods.budget import check_promise, load_plan, plan_budget
-from isogloss.methods.latency_table import Conditions, latency_table
+from isogloss.methods.latency_table import Conditions, Measured, latency_table
 from isogloss.methods.table import load_recipe, run_recipe
 from isogloss.models.backbone import load_config
 from tiny_models import tiny_model, tiny_tokenizer
@@ -49,7 +50,11 @@ def test_the_plan_fits_and_is_smaller_than_the_teacher(planned, teacher):
     assert min(chosen.vocabulary.kept.values()) >= 0.99
 
 
-def test_the_recipe_makes_the_student_that_was_planned_and_it_keeps_its_promise(planned, tmp_path):
+@pytest.mark.parametrize(
+    "limits", [Limits(disk=200_000), Limits(disk=160_000), Limits(disk=130_000), Limits(disk=110_000)]
+)
+def test_the_recipe_makes_the_student_that_was_planned_and_it_keeps_its_promise(teacher, limits, tmp_path):
+    planned = plan_budget(teacher, corpora=CORPORA, limits=limits, conditions=FAST, precision="fp32")
     chosen = planned.choice.chosen
     values = yaml.safe_load(planned.recipe_text())
     assert planned.recipe().languages.all == ("en-Latn", "sw-Latn")
@@ -59,7 +64,8 @@ def test_the_recipe_makes_the_student_that_was_planned_and_it_keeps_its_promise(
     config = load_config(folder / "model")
     assert config.num_hidden_layers == chosen.layers
     assert config.vocab_size == chosen.vocabulary.size
-    assert config.intermediate_size == chosen.block.feedforward
+    found = Block(config.hidden_size, config.num_attention_heads, config.intermediate_size)
+    assert found == chosen.block
 
     (tmp_path / "plan.json").write_text(json.dumps(planned.to_json()), encoding="utf-8")
     promises = {one.what: one for one in check_promise(load_plan(tmp_path / "plan.json"), folder)}
@@ -90,16 +96,29 @@ def test_times_are_promised_in_pytorch_and_unknown_in_int8(teacher, tmp_path):
     assert "by arithmetic in int8" in promises["disk"].note
 
 
-def test_what_was_measured_is_not_measured_again(teacher, tmp_path, monkeypatch):
+def test_what_was_measured_is_not_measured_again_unless_asked_or_disturbed(teacher, tmp_path, monkeypatch):
     config, blocks = load_config(teacher), [Block(32, 4, 64)]
-    first = latency_table(config, blocks, FAST, cache=tmp_path)
-    told = []
-    monkeypatch.setattr("isogloss.methods.latency_table._measure", lambda *more: told.append(more))
-    assert latency_table(config, blocks, FAST, cache=tmp_path) == first
-    assert not told
-    with pytest.raises(AttributeError):  # what stands in for measuring gives nothing
-        latency_table(config, blocks, Conditions(length=9), cache=tmp_path)
-    assert len(told) == 1
+    quiet = Measured(Line(0.5, 0.25), {1: 0.75, 4: 1.5}, spread=0.1, load=None)
+    asked, answers = [], [replace(quiet, spread=0.5), quiet, quiet, quiet]
+    monkeypatch.setattr(
+        "isogloss.methods.latency_table._measure", lambda *more: asked.append(more) or answers.pop(0)
+    )
+
+    def table(conditions=FAST, **more):
+        return latency_table(config, blocks, conditions, cache=tmp_path, **more)[blocks[0]]
+
+    assert table().disturbed
+    assert [table(), table()] == [quiet, quiet]
+    assert len(asked) == 2
+    table(Conditions(length=9))
+    table(again=True)
+    assert len(asked) == 4
+
+
+def test_a_line_goes_through_what_was_measured(teacher, tmp_path):
+    measured = latency_table(load_config(teacher), [Block(32, 4, 64)], FAST, cache=tmp_path)[Block(32, 4, 64)]
+    assert set(measured.medians) == {1, 2, 4}
+    assert measured.line.seconds(4) >= measured.line.seconds(1) >= 0
 
 
 def test_precision_left_open_is_fp32_where_that_fits_and_bf16_where_it_buys_something(teacher):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -42,9 +42,7 @@ def print_bench(found: Bench) -> None:
         table = Table(title=cells.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         table.padding = (0, 1, 0, 0)
         for number, name in enumerate(cells.head):
-            names_model = "model" in cells.head and number == 1
-            justify: Literal["left", "right"] = "right" if number and not names_model else "left"
-            table.add_column(name, justify=justify, overflow="fold", no_wrap=not names_model)
+            table.add_column(name, justify="right" if number else "left", overflow="fold")
         for row in cells.rows:
             table.add_row(*row)
         console.print(table)
@@ -63,12 +61,17 @@ def bench_markdown(found: Bench) -> str:
 
 def tables(found: Bench) -> Iterator[Cells]:
     """Sizes, then times for each precision and number of threads."""
-    yield Cells("size", ("", *(one.name for one in found.subjects)), tuple(_sizes(found.subjects)))
+    yield Cells("size", ("", *_numbered(found.subjects)), tuple(_sizes(found.subjects)))
     head = ("batch", "model", "p50 ms", "IQR", "p95", "rows/s", "tokens/s", "MB", "faster", "95 %")
     pass_ = "forward pass with head" if found.settings.head else "forward pass without head"
     for precision, threads in itertools.product(found.settings.precisions, found.settings.threads):
         rows = tuple(_times(found, precision, threads))
         yield Cells(f"{pass_}, {precision}, {threads} thread{'s' * (threads > 1)}", head, rows)
+
+
+def _numbered(subjects: Sequence[Subject]) -> list[str]:
+    """The number stands for the model in the tables of times, which have no room for names."""
+    return [f"{number}: {one.name}" for number, one in enumerate(subjects, 1)]
 
 
 def _sizes(subjects: Sequence[Subject]) -> Iterator[tuple[str, ...]]:
@@ -102,7 +105,7 @@ def _times(found: Bench, precision: str, threads: int) -> Iterator[tuple[str, ..
     for one in found.measurements:
         if (one.precision, one.threads) == (precision, threads):
             case = "" if one.model else f"{one.batch} × {one.length}"
-            yield (case, found.subjects[one.model].name, *_time_cells(one))
+            yield (case, str(one.model + 1), *_time_cells(one))
 
 
 def _time_cells(one: Measurement) -> Iterator[str]:

@@ -95,13 +95,17 @@ def _notes(found: BudgetPlan) -> Iterator[str]:
     )
     if one.latency is not None:
         measured = found.measured[one.block]
-        points = ", ".join(f"{n}: {1e3 * seconds:.2f} ms" for n, seconds in measured.medians.items())
+        points = ", ".join(f"{n} layers: {1e3 * one:.2f} ms" for n, one in measured.medians.items())
         threads = found.conditions.threads
         yield (
             f"time: PyTorch in {found.conditions.precision} on {threads} thread{'s' * (threads > 1)} of this "
-            f"machine, one text, no head; a line through the upper quartiles of random models "
-            f"(medians by layers: {points}; load before: {measured.load})"
+            f"machine, one text, no head; a line through the medians of random models ({points})"
         )
+        if any(one.disturbed for one in found.measured.values()):
+            yield (
+                "the machine was busy while times were measured: the quartiles of some lie more than a "
+                "quarter of the median apart. Plan again when it is quiet; such times are not kept"
+            )
     if one.storage == "int8":
         yield (
             "int8: a byte for each entry of a matrix and 5 for each of its rows. How fast it will be is "

@@ -333,11 +333,11 @@ def _subjects(
 
 
 def _names(sources: Sequence[str]) -> list[str]:
-    """The last part of each path, a run's model/ by the run's name too; numbered where two are alike."""
+    """The last part of each path, of a run's model/ the run's name; numbered where two are alike."""
     names = []
     for source in sources:
         parts = Path(source).parts
-        names.append("/".join(parts[-2:] if parts[-1] in ("model", "student") else parts[-1:]))
+        names.append(parts[-2] if len(parts) > 1 and parts[-1] in ("model", "student") else parts[-1])
     if len(set(names)) == len(names):
         return names
-    return [f"{number} {name}" for number, name in enumerate(names, 1)]
+    return [f"{name} ({number})" for number, name in enumerate(names, 1)]

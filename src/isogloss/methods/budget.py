@@ -119,8 +119,14 @@ def _plain(one: Candidate) -> dict[str, Any]:
     return {**asdict(one), "qualities": dict(one.qualities)}
 
 
-def _cuts(one: Candidate) -> dict[str, Any]:
-    return {}
+def _cuts(one: Candidate) -> dict[str, int]:
+    """What a recipe has to say where the student's layers are not of the teacher's sizes."""
+    said: dict[str, int] = {}
+    if one.qualities["width"] < 1:
+        said |= {"width": one.block.width, "heads": one.block.heads}
+    if one.qualities["feedforward"] < 1:
+        said["feedforward"] = one.block.feedforward
+    return said
 
 
 def plan_budget(

@@ -25,7 +25,8 @@ from isogloss.evaluate.latency import Timing, time_in_turns
 from isogloss.models.backbone import empty_model, seeded
 from isogloss.models.tasks import longest_input
 
-_REPEATS = 30
+_REPEATS = 50
+_DISTURBED = 0.25
 _ROWS = 1000
 _IRRELEVANT = (
     "num_hidden_layers", "num_decoder_layers", "layer_types", "vocab_size", "architectures", "dtype",
@@ -54,15 +55,21 @@ class Measured:
     """Times of one block's models.
 
     Attributes:
-        line: through the upper quartiles: a plan by it is kept by the median with something to spare.
-        upper_quartiles, medians: in seconds, by number of layers.
+        line: through the medians.
+        medians: in seconds, by number of layers.
+        spread: the largest distance between the quartiles of one depth, as a share of its median.
         load: of the machine before; None where it is not known.
     """
 
     line: Line
-    upper_quartiles: dict[int, float]
     medians: dict[int, float]
+    spread: float
     load: float | None
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work on the machine shows: such times are not kept in the cache."""
+        return self.spread > _DISTURBED
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary of plain values."""
@@ -95,11 +102,13 @@ def latency_table(
     for number, block in enumerate(blocks):
         progress(number / len(blocks), f"width {block.width}, {block.feedforward} units")
         file = cache / "latency" / f"{_key(config, block, conditions)}.json"
-        if again or not file.exists():
-            measured = _measure(config, block, conditions)
+        if file.exists() and not again:
+            found[block] = _read(file)
+            continue
+        found[block] = _measure(config, block, conditions)
+        if not found[block].disturbed:
             facts = {"machine": machine(), "block": asdict(block), "conditions": asdict(conditions)}
-            write_json(file, {**facts, **measured.to_json()})
-        found[block] = _read(file)
+            write_json(file, {**facts, **found[block].to_json()})
     return found
 
 
@@ -133,12 +142,12 @@ def _measure(config: Any, block: Block, conditions: Conditions) -> Measured:
         calls[str(layers)] = lambda forward=forward, row=row: forward(row)
     with threads(conditions.threads):
         timings = time_in_turns(calls, repeats=_REPEATS)
-    upper = {int(name): timing.quantile(0.75) for name, timing in timings.items()}
-    return Measured(_line(upper), upper, _medians(timings), before)
+    medians = {int(name): timing.p50 for name, timing in timings.items()}
+    return Measured(_line(medians), medians, max(map(_spread, timings.values())), before)
 
 
-def _medians(timings: Mapping[str, Timing]) -> dict[int, float]:
-    return {int(name): timing.p50 for name, timing in timings.items()}
+def _spread(timing: Timing) -> float:
+    return (timing.quantile(0.75) - timing.quantile(0.25)) / timing.p50
 
 
 def _line(seconds: Mapping[int, float]) -> Line:
@@ -151,8 +160,5 @@ def _line(seconds: Mapping[int, float]) -> Line:
 
 def _read(file: Path) -> Measured:
     told = json.loads(file.read_text(encoding="utf-8"))
-    by_layers = {
-        key: {int(layers): float(seconds) for layers, seconds in told[key].items()}
-        for key in ("upper_quartiles", "medians")
-    }
-    return Measured(Line(**told["line"]), by_layers["upper_quartiles"], by_layers["medians"], told["load"])
+    medians = {int(layers): float(seconds) for layers, seconds in told["medians"].items()}
+    return Measured(Line(**told["line"]), medians, told["spread"], told["load"])
