@@ -50,9 +50,7 @@ def test_the_plan_fits_and_is_smaller_than_the_teacher(planned, teacher):
     assert min(chosen.vocabulary.kept.values()) >= 0.99
 
 
-@pytest.mark.parametrize(
-    "limits", [Limits(disk=200_000), Limits(disk=160_000), Limits(disk=130_000), Limits(disk=110_000)]
-)
+@pytest.mark.parametrize("limits", [Limits(disk=200_000), Limits(disk=160_000)])
 def test_the_recipe_makes_the_student_that_was_planned_and_it_keeps_its_promise(teacher, limits, tmp_path):
     planned = plan_budget(teacher, corpora=CORPORA, limits=limits, conditions=FAST, precision="fp32")
     chosen = planned.choice.chosen
