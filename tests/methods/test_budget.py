@@ -97,7 +97,7 @@ def test_times_are_promised_in_pytorch_and_unknown_in_int8(teacher, tmp_path):
 def test_what_was_measured_is_not_measured_again_unless_asked_or_disturbed(teacher, tmp_path, monkeypatch):
     config, blocks = load_config(teacher), [Block(32, 4, 64)]
     quiet = Measured(Line(0.5, 0.25), {1: 0.75, 4: 1.5}, spread=0.1, load=None)
-    asked, answers = [], [replace(quiet, spread=0.5), quiet, quiet, quiet]
+    asked, answers = [], [replace(quiet, spread=0.5), quiet, quiet, quiet, quiet]
     monkeypatch.setattr(
         "isogloss.methods.latency_table._measure", lambda *more: asked.append(more) or answers.pop(0)
     )
@@ -111,6 +111,10 @@ def test_what_was_measured_is_not_measured_again_unless_asked_or_disturbed(teach
     table(Conditions(length=9))
     table(again=True)
     assert len(asked) == 4
+    for file in tmp_path.rglob("*.json"):
+        file.write_text('{"medians": 3}', encoding="utf-8")  # damaged, or of another version
+    table()
+    assert len(asked) == 5
 
 
 def test_a_line_goes_through_what_was_measured(teacher, tmp_path):

@@ -117,7 +117,7 @@ def _time_cells(one: Measurement) -> Iterator[str]:
     yield f"{one.tokens_per_second:,.0f}"
     yield f"{one.memory.peak / 1e6:.0f}" if one.memory else NOTHING
     yield f"{faster.value:.2f}×" if faster else ""
-    yield f"{faster.low:.2f}–{faster.high:.2f}" if faster else ""
+    yield f"{faster.low:.3g}–{faster.high:.3g}" if faster else ""
 
 
 def notes(found: Bench) -> Iterator[str]:

@@ -102,11 +102,9 @@ def latency_table(
     for number, block in enumerate(blocks):
         progress(number / len(blocks), f"width {block.width}, {block.feedforward} units")
         file = cache / "latency" / f"{_key(config, block, conditions)}.json"
-        if file.exists() and not again:
-            found[block] = _read(file)
-            continue
-        found[block] = _measure(config, block, conditions)
-        if not found[block].disturbed:
+        known = None if again else _read(file)
+        found[block] = known or _measure(config, block, conditions)
+        if known is None and not found[block].disturbed:
             facts = {"machine": machine(), "block": asdict(block), "conditions": asdict(conditions)}
             write_json(file, {**facts, **found[block].to_json()})
     return found
@@ -158,7 +156,11 @@ def _line(seconds: Mapping[int, float]) -> Line:
     return Line(max(0.0, float(fixed)), max(0.0, float(slope)))
 
 
-def _read(file: Path) -> Measured:
-    told = json.loads(file.read_text(encoding="utf-8"))
-    medians = {int(layers): float(seconds) for layers, seconds in told["medians"].items()}
-    return Measured(Line(**told["line"]), medians, told["spread"], told["load"])
+def _read(file: Path) -> Measured | None:
+    """What was measured before; None where nothing was, or the file is not of this version."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        medians = {int(layers): float(seconds) for layers, seconds in told["medians"].items()}
+        return Measured(Line(**told["line"]), medians, float(told["spread"]), told["load"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
