@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from every_family import CAUSAL, MASKED, small_batch, small_model
-from isogloss.compress.feedforward import most_important
-from isogloss.compress.heads import block_rows, group_importance, head_importance, keep_heads, with_heads
+from isogloss.compress.heads import block_rows, head_importance, important_heads, keep_heads, with_heads
 from isogloss.core.errors import DataError, ModelError
 from isogloss.models.anatomy import anatomy
 from isogloss.models.matrices import head_size, layer_matrices, module_inside
@@ -84,16 +83,16 @@ def test_leaving_heads_out_is_setting_what_they_write_to_zero(model_type, tmp_pa
 
 def test_a_llama_without_its_least_important_heads_trains():
     model = small_model("llama", num_attention_heads=4)
-    importance = group_importance(head_importance(model, [labelled(model)]), model.config)
-    smaller = keep_heads(model, most_important(importance, 1)).train()
+    smaller = keep_heads(model, important_heads(model, [labelled(model)], 1)).train()
     smaller(**labelled(model)).loss.backward()
     assert all(parameter.grad.isfinite().all() for parameter in smaller.parameters())
 
 
 def test_heads_that_share_a_key_are_judged_together():
-    config = small_model("llama", num_attention_heads=4, num_key_value_heads=2).config
-    grouped = group_importance(torch.tensor([[1.0, 2.0, 4.0, 8.0]]), config)
-    assert grouped.tolist() == [[3.0, 12.0]]
+    model = small_model("llama", num_attention_heads=4, num_key_value_heads=2)
+    one = head_importance(model, [labelled(model)])
+    better = (one[:, 2:].sum(dim=1) > one[:, :2].sum(dim=1)).long()
+    assert torch.equal(important_heads(model, [labelled(model)], 2), better[:, None])
 
 
 def test_no_gradient_and_no_mask_are_left_behind():

@@ -1,6 +1,6 @@
-"""Fewer or smaller heads, for a family whose heads together must be as wide as the model.
+"""Fewer or smaller heads of a model that is made narrower.
 
-A head of such a family can be left out, or made smaller:
+Heads can be left out. Where they must together be as wide as the model, they can also become smaller:
 
 - Values and outputs: the product of value and output matrix is replaced by the nearest of lower rank, on the
   values that calibration text makes.
@@ -18,10 +18,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from isogloss.compress.heads import block_rows, own_head_size
+from isogloss.compress.heads import block_rows
 from isogloss.compress.observe import Batch, Reader, observe
 from isogloss.models.anatomy import Anatomy
-from isogloss.models.matrices import Weights, head_size, inside, layer_matrices, module_inside
+from isogloss.models.matrices import Weights, head_size, inside, key_heads, layer_matrices, module_inside
 
 
 class AttentionCut(NamedTuple):
@@ -33,32 +33,44 @@ class AttentionCut(NamedTuple):
     """
 
     query: Float[Tensor, "inner wide_inner"]
-    key: Float[Tensor, "inner wide_inner"]
-    value: Float[Tensor, "inner wide_inner"]
+    key: Float[Tensor, "key_inner wide_key_inner"]
+    value: Float[Tensor, "key_inner wide_key_inner"]
     output: Float[Tensor, "wide_inner inner"]
 
 
 def attention_cuts(
     parts: Anatomy, config: Any, batches: Sequence[Batch], kept: Int64[Tensor, "layers kept"] | None
 ) -> list[AttentionCut] | None:
-    """The cut of every layer; None where a family's heads have a size of their own and nothing needs cutting.
+    """The cut of every layer; None where all heads stay as they are.
 
     Args:
         config: of the narrower model.
-        kept: heads to keep; None keeps all.
+        batches: read only if heads become smaller.
+        kept: heads to keep, as `keep_heads` takes them; None keeps all.
     """
-    if own_head_size(config):
+    size, smaller = head_size(parts.config), head_size(config)
+    if kept is None and smaller == size:
         return None
-    size, smaller = head_size(parts.config), config.hidden_size // config.num_attention_heads
-    heads, device = int(parts.config.num_attention_heads), parts.embedding.weight.device
     if kept is None:
+        heads = int(parts.config.num_attention_heads)
         kept = torch.arange(heads).expand(len(parts.layers), heads)
     if smaller == size:
-        identity = torch.eye(heads * size, dtype=torch.float64, device=device)
-        chosen = [identity[block_rows(stay, size).to(identity.device)] for stay in kept]
-        return [AttentionCut(rows, rows, rows, rows.T) for rows in chosen]
+        return [_chosen(parts, groups) for groups in kept]
     moments = _moments(parts, batches)
     return [_cut(parts, layer, moments[layer], stay, smaller) for layer, stay in enumerate(kept)]
+
+
+def _chosen(parts: Anatomy, groups: Int64[Tensor, " groups"]) -> AttentionCut:
+    """Some heads as they are."""
+    size, device = head_size(parts.config), parts.embedding.weight.device
+    shared = int(parts.config.num_attention_heads) // key_heads(parts.config)
+
+    def rows(heads: Tensor, number: int) -> Tensor:
+        return torch.eye(number * size, dtype=torch.float64)[block_rows(heads.cpu(), size)].to(device)
+
+    query = rows(block_rows(groups.cpu(), shared), int(parts.config.num_attention_heads))
+    key = rows(groups, key_heads(parts.config))
+    return AttentionCut(query, key, key, query.T)
 
 
 class _Moments(NamedTuple):

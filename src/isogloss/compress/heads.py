@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from isogloss.compress.feedforward import most_important
 from isogloss.compress.observe import Batch
 from isogloss.core.errors import DataError, ModelError
 from isogloss.models.anatomy import anatomy
@@ -54,7 +55,7 @@ def head_importance(model: Any, batches: Iterable[Batch]) -> Float[Tensor, "laye
             if loss is None:
                 raise ModelError(
                     "a model without a loss, so no head is known to matter",
-                    wanted="a language model with its head, and batches with labels",
+                    wanted="a language model with its head, and batches with `labels`",
                     fix="load it as masked or causal",
                 )
             # The loss is a mean over the batch, so a text's own share of it is its gradient times its number.
@@ -89,11 +90,16 @@ def _masked(model: Any, mask: Float[Tensor, "layers batch heads"]) -> Any:
         yield
 
 
-def group_importance(
-    importance: Float[Tensor, "layers heads"], config: Any
-) -> Float[Tensor, "layers groups"]:
-    """The same for groups of heads that share a key and a value, which can only stay or go together."""
-    return importance.unflatten(1, (key_heads(config), -1)).sum(dim=2)
+def important_heads(model: Any, batches: Iterable[Batch], heads: int) -> Int64[Tensor, "layers kept"]:
+    """Which to keep of each layer, as `keep_heads` takes them, so that this many heads are left.
+
+    Args:
+        batches: as for `head_importance`.
+        heads: how many, by `with_heads` a possible number.
+    """
+    config = anatomy(model).config
+    groups = head_importance(model, batches).unflatten(1, (key_heads(config), -1)).sum(dim=2)
+    return most_important(groups, heads * key_heads(config) // config.num_attention_heads)
 
 
 def keep_heads(model: Any, kept: Int64[Tensor, "layers kept"]) -> Any:

@@ -71,7 +71,7 @@ class NormFit:
         """Let the narrow norm add what the wide one did, for the matrix behind has no bias to take it up."""
         scaled = self.weight[:, None] * self._basis
         assert self.bias is not None
-        self._carried = torch.linalg.lstsq(scaled, self.bias[:, None]).solution[:, 0]
+        self._carried = torch.linalg.solve(scaled.T @ scaled, scaled.T @ self.bias)
 
     def fitted(self) -> tuple[Float[Tensor, " small"], Float[Tensor, " small"] | None]:
         """Scale, and shift where the wide norm has one."""

@@ -33,11 +33,9 @@ from torch import Tensor, nn
 
 from isogloss.compress.attention import AttentionCut, attention_cuts
 from isogloss.compress.basis import basis_of, state_moment
-from isogloss.compress.feedforward import most_important, units_of
+from isogloss.compress.feedforward import units_of
 from isogloss.compress.heads import (
-    group_importance,
-    head_importance,
-    keep_heads,
+    important_heads,
     own_head_size,
     with_heads,
 )
@@ -53,7 +51,6 @@ from isogloss.models.matrices import (
     Weights,
     head_size,
     inside,
-    key_heads,
     layer_matrices,
 )
 from isogloss.models.rebuild import rebuild
@@ -109,7 +106,7 @@ _STREAMS: dict[str, Stream] = {
 _HEAD_TOKENS = 4096
 _ROWS = 1 << 15
 _RIDGE = 1e-3
-"""Of the mean variance of a direction of the vocabulary: what lies in the weakest ones is not worth its size."""
+"""Of the mean variance of a direction of the vocabulary: the weakest ones would need huge features."""
 _MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "modernbert", "gpt2", "llama", "mistral", "qwen2", "qwen3")
 
 
@@ -216,12 +213,8 @@ def narrow(
         basis = basis_of(state_moment(model, batches), width, ones=layer_norm)
     kept = None
     if config.num_attention_heads < model.config.num_attention_heads:
-        groups = group_importance(head_importance(model, batches), parts.config)
-        shared = model.config.num_attention_heads // key_heads(model.config)
-        kept = most_important(groups, config.num_attention_heads // shared)
+        kept = important_heads(model, batches, config.num_attention_heads)
     narrower = _Narrowing(parts, basis.double().to(model.device), config, batches, kept).model()
-    if kept is not None and own_head_size(config):
-        narrower = keep_heads(narrower, kept)
     return Narrowed(narrower, basis.float())
 
 
@@ -305,7 +298,8 @@ class _Narrowing:
         if self.stream.table_norm is None:
             return self.basis
         weight = _double(self.parts.base.get_submodule(self.stream.table_norm).weight)
-        scaled = weight[:, None] * self.basis
+        # Of mean 1, so that the table keeps its size and epsilon its share.
+        scaled = (weight / weight.abs().mean())[:, None] * self.basis
         return scaled - scaled.mean(dim=0)
 
     def _observe(self, last: _Samples) -> None:

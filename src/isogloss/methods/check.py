@@ -18,6 +18,7 @@ from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.pretrain import PretrainRecipe
 from isogloss.methods.records import STAGE, ByLanguage, TaskData
 from isogloss.methods.sources import miniature
+from isogloss.methods.student import student_config
 from isogloss.methods.task import TaskTraining, refuse_other_kind
 from isogloss.models.backbone import load_config
 from isogloss.models.tasks import longest_input, task_kind
@@ -90,6 +91,8 @@ def _check_model(recipe: Record, key: str, path: str) -> None:
     if not isinstance(source, str) or source.startswith(STAGE):
         return
     config = load_config(source)
+    if key == "teacher" and isinstance(recipe, DistilRecipe):
+        student_config(recipe.student, config)
     for name, length in _lengths(recipe):
         _check_length(length, longest_input(config), f"{path}{name}")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from isogloss.compress.layers import layer_map, layered_config
+from isogloss.compress.layers import layer_map
 from isogloss.data.records import Example
 from isogloss.data.tasks import TASKS
 from isogloss.methods.distil import DistilRecipe
@@ -26,6 +26,7 @@ from isogloss.methods.pipeline import PipelineRecipe
 from isogloss.methods.pretrain import PretrainRecipe
 from isogloss.methods.records import STAGE
 from isogloss.methods.sources import examples
+from isogloss.methods.student import student_config
 from isogloss.methods.task import TaskTraining, labels_of
 from isogloss.models.architecture import architecture_config
 from isogloss.models.backbone import Auto, empty_model, load_config, load_tokenizer
@@ -140,7 +141,7 @@ def _finetune(recipe: FinetuneRecipe, title: str, known: _Known) -> Plan:
 def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
     config, vocabulary = _model(recipe.teacher, known)
     layers = layer_map(config.num_hidden_layers, recipe.student.layers.keep)
-    student = layered_config(config, layers)
+    student = student_config(recipe.student, config)
     objective: Auto = objective_of(config)
     expected = expected_vocabulary(recipe, vocabulary, out=known.out, count=known.count)
     whole = sizes(config, auto=objective, vocabulary=vocabulary)
