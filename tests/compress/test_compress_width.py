@@ -175,12 +175,20 @@ def test_a_bare_model_becomes_narrower_too(model_type):
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "modernbert"])
-@pytest.mark.parametrize(("width", "heads", "found"), [(8, None, 1), (12, None, 2), (12, 2, 2), (8, 2, 2)])
+@pytest.mark.parametrize(("width", "heads", "found"), [(8, None, 2), (12, None, 2), (8, 1, 1), (6, 1, 1)])
 def test_heads_are_left_out_or_made_smaller_to_fill_the_width(model_type, width, heads, found):
     model = small_model(model_type, hidden_size=16, num_attention_heads=2)
     smaller = narrow(model, texts(model), width=width, heads=heads).model
     assert (smaller.config.hidden_size, smaller.config.num_attention_heads) == (width, found)
     assert smaller(**small_batch(model)).logits.isfinite().all()
+
+
+def test_heads_that_cannot_share_out_the_width_are_left_out():
+    config = small_model("bert", hidden_size=24, num_attention_heads=4).config
+    assert narrow_config(config, width=18).num_attention_heads == 3
+    assert narrow_config(config, width=20).num_attention_heads == 4
+    config = small_model("modernbert", hidden_size=16, num_attention_heads=4).config
+    assert narrow_config(config, width=12).num_attention_heads == 3
 
 
 def test_a_llama_becomes_narrower_and_loses_heads_at_once():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from isogloss.core.errors import ModelError
+from isogloss.core.errors import ModelError, RecipeError
 from isogloss.core.run import open_run
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.planning import plan
@@ -14,7 +14,7 @@ from isogloss.methods.sources import corpora
 from isogloss.methods.student import StudentRule, make_student, student_config
 from isogloss.models.anatomy import anatomy
 from isogloss.models.outputs import run as observed
-from tiny_runs import DISTIL, PRETRAIN, TINY, ran, tiny
+from tiny_runs import DISTIL, PRETRAIN, TINY, logged, ran, tiny
 
 SMALL = {"width": 16, "feedforward": 20, "layers": {"keep": [1]}, "vocabulary": {"min_probability": 0.002}}
 
@@ -107,7 +107,7 @@ def test_plans_know_the_parameters_of_a_narrower_student(model, tmp_path, rule):
     run = ran(recipe, tmp_path)
     [planned] = plan(recipe)
     rows = {row.what: row.value for row in planned.rows}
-    assert rows["student, at most"] == f"{run.sizes['student']['parameters']:,} parameters"
+    assert rows["student"] == f"{run.sizes['student']['parameters']:,} parameters"
     saved = AutoModelForMaskedLM.from_pretrained(run.folder / "model")
     asked = student_config(recipe.student, AutoConfig.from_pretrained(model))
     assert saved.num_parameters() == run.sizes["student"]["parameters"]
@@ -129,6 +129,35 @@ def test_sizes_that_cannot_be_are_refused_before_anything_runs(model, tmp_path, 
     with pytest.raises(ModelError, match=message):
         ran(tiny(DISTIL, teacher=str(model), student=student), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("student", "losses", "message"),
+    [
+        (
+            {"width": 16, "heads": 1},
+            {"hidden": 1.0, "attention": 1.0},
+            r"phase1\.losses\.attention: maps of 1 heads",
+        ),
+        (
+            {"width": 16, "start": "random"},
+            {"hidden": 1.0},
+            r"phase1\.losses\.hidden: random states of width 16",
+        ),
+    ],
+)
+def test_losses_that_cannot_be_are_refused_before_anything_runs(model, tmp_path, student, losses, message):
+    with pytest.raises(RecipeError, match=message):
+        ran(tiny(DISTIL, teacher=str(model), student=student, phase1__losses=losses), tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_narrower_student_of_fewer_heads_learns_by_hidden_states_and_relations(model, tmp_path):
+    losses = {"hidden": 1.0, "relations": {"weight": 1.0, "heads": 2}}
+    run = ran(tiny(DISTIL, teacher=str(model), student=SMALL, phase1__losses=losses), tmp_path)
+    for name in ("hidden", "relations"):
+        first, *_, last = logged(run, name, phase="phase1", split="train")
+        assert last["value"] < first["value"] < float("inf")
 
 
 def test_text_is_read_only_where_something_must_be_chosen():

@@ -129,9 +129,9 @@ def narrow_config(config: Any, *, width: int, heads: int | None = None) -> Any:
 
     Args:
         width: size of the hidden states.
-        heads: heads per layer. None, where heads together must be as wide as the model: as many of the
-            present size as fill the width, or if they cannot, the present number made smaller; elsewhere
-            the present number.
+        heads: heads per layer. None is the present number; where heads together must be as wide as the model
+            each then becomes smaller, or, if they cannot share the width out evenly, as many are kept as fill
+            it.
 
     Raises:
         ModelError: a family we cannot make narrower, or sizes that do not fit together.
@@ -152,25 +152,30 @@ def narrow_config(config: Any, *, width: int, heads: int | None = None) -> Any:
         new.hidden_size = width
         return new if heads is None else with_heads(new, heads)
     if heads is None:
-        heads = width // size if width % size == 0 else int(config.num_attention_heads)
+        heads = int(config.num_attention_heads)
+        if width % (_least_size(config) * heads) and width % size == 0:
+            heads = width // size
     _check_heads(config, width, heads)
     new.hidden_size, new.num_attention_heads = width, heads
     return new
 
 
+def _least_size(config: Any) -> int:
+    """Where heads make up the width, of what their size is a multiple: rotary positions turn pairs."""
+    rotary = family_of(config.model_type).positions == "rotary"
+    return 2 if rotary and not own_head_size(config) else 1
+
+
 def _check_heads(config: Any, width: int, heads: int) -> None:
-    there, size = int(config.num_attention_heads), head_size(config)
-    even = 2 if family_of(config.model_type).positions == "rotary" and not own_head_size(config) else 1
-    largest = width if own_head_size(config) else size
-    if 0 < heads <= there and width % heads == 0 and width // heads % even == 0:
-        if own_head_size(config) or width // heads <= largest:
-            return
+    there, size, own = int(config.num_attention_heads), head_size(config), own_head_size(config)
+    unit = _least_size(config) * heads
+    if 0 < heads <= there and width % unit == 0 and (own or width <= heads * size):
+        return
     raise ModelError(
         f"width {width} with {heads} heads, of a model with {there} heads of size {size}",
-        wanted=f"a width that is a multiple of {even * heads}"
-        + ("" if own_head_size(config) else f", at most {heads * size}"),
+        wanted=f"a width that is a multiple of {unit}" + ("" if own else f", at most {heads * size}"),
         fix="choose student.width and student.heads together"
-        + ("" if own_head_size(config) else f", for instance width {max(1, there // 2) * size}"),
+        + ("" if own else f", for instance width {max(1, there // 2) * size}"),
     )
 
 

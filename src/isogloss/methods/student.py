@@ -91,9 +91,8 @@ class StudentRule(Record):
         vocabulary: which pieces stay.
         layers: which layers stay.
         width: size of the hidden states: their principal directions on the corpora; None keeps the width.
-        heads: attention heads per layer, those that the teacher's loss depends on most. None keeps them all,
-            or with `width`, where heads together must be as wide as the model: as many of the teacher's size
-            as fill it, or else all of them, smaller.
+        heads: attention heads per layer, those that the teacher's loss depends on most; None keeps them all.
+            In a narrower student whose heads together must be as wide as it is, all become smaller then.
         feedforward: feed-forward units per layer, the most active ones; None keeps them all.
         start: `copied` from the teacher, or a model of that shape with `random` weights: the student to
             compare with that was trained from scratch.
