@@ -50,8 +50,9 @@ def test_the_plan_fits_and_is_smaller_than_the_teacher(planned, teacher):
     assert min(chosen.vocabulary.kept.values()) >= 0.99
 
 
-@pytest.mark.parametrize("limits", [Limits(disk=200_000), Limits(disk=160_000)])
-def test_the_recipe_makes_the_student_that_was_planned_and_it_keeps_its_promise(teacher, limits, tmp_path):
+@pytest.mark.parametrize("disk", [200_000, 160_000, 130_000, 110_000])
+def test_the_recipe_makes_the_student_that_was_planned_and_it_keeps_its_promise(teacher, disk, tmp_path):
+    limits = Limits(disk=disk)
     planned = plan_budget(teacher, corpora=CORPORA, limits=limits, conditions=FAST, precision="fp32")
     chosen = planned.choice.chosen
     values = yaml.safe_load(planned.recipe_text())

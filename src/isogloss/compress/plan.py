@@ -6,7 +6,7 @@ that fit is best is said by `PREFERENCES`, a table; docs/decisions has the reaso
 
 from __future__ import annotations
 
-import copy
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
@@ -14,14 +14,18 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from isogloss.compress.feedforward import units_of, with_units
+from isogloss.compress.heads import own_head_size
 from isogloss.compress.layers import layer_map, layered_config
+from isogloss.compress.width import narrow_config
 from isogloss.core.errors import ModelError, UserError
 from isogloss.models.backbone import Auto, empty_model
+from isogloss.models.matrices import head_size
 from isogloss.models.storage import Storage, header_bytes, stored_bytes
 from isogloss.vocab.curve import VocabularySize
 
 _SMALL_FILES = 16_000  # config.json, tokenizer_config.json and a manifest, generously
-_SHARES = (1.0,)
+_SHARES = ((1.0, 1.0), (1.0, 0.75), (1.0, 0.5), (0.75, 0.75), (0.5, 0.5))
+"""Of the teacher's width and of its feed-forward units, what a student's layers may have."""
 _STORAGE_RANK: dict[Storage, float] = {"fp32": 1.0, "bf16": 0.5, "int8": 0.0}
 
 Quality: TypeAlias = Literal["coverage", "depth", "width", "feedforward", "precision"]
@@ -122,22 +126,30 @@ class Candidate:
 
 
 def blocks_of(config: Any) -> list[Block]:
-    """The layer sizes to choose from: those that a recipe can ask for, the teacher's."""
+    """The layer sizes to choose from, the teacher's first; narrower where the family can be cut so."""
     teacher = _block(config)
-    found: dict[Block, None] = {}
-    for share in _SHARES:
-        with_ = _possible(lambda share=share: with_units(config, _even(share * teacher.feedforward)))
-        if with_ is not None:
-            found[_block(with_)] = None
-    return list(found or {teacher: None})
+    found = {teacher: None}
+    for width, units in _SHARES:
+        block = replace(teacher, width=_width(config, width), feedforward=_even(units * teacher.feedforward))
+        with contextlib.suppress(ModelError):
+            found[_block(_cut(config, block, heads=None))] = None
+    return list(found)
 
 
-def _possible(make: Any) -> Any:
-    """The configuration, or None for a family that cannot be cut so."""
-    try:
-        return make()
-    except ModelError:
-        return None
+def _cut(config: Any, block: Block, *, heads: int | None) -> Any:
+    """The teacher's configuration with such layers; `heads` None takes as many as fill the width."""
+    if block.width != config.hidden_size:
+        config = narrow_config(config, width=block.width, heads=heads)
+    return config if block.feedforward == units_of(config) else with_units(config, block.feedforward)
+
+
+def _width(config: Any, share: float) -> int:
+    """Whole heads, so that those that stay keep their size; where heads are sized by themselves, eights."""
+    width = int(config.hidden_size)
+    if share == 1.0 or own_head_size(config):
+        return width if share == 1.0 else _even(share * width)
+    size = head_size(config)
+    return max(1, round(share * width / size)) * size
 
 
 def _even(size: float) -> int:
@@ -155,10 +167,9 @@ def student_config(config: Any, *, layers: int, block: Block, vocabulary: int) -
     Raises:
         ModelError: sizes that a student of this teacher cannot have.
     """
-    new = layered_config(config, layer_map(config.num_hidden_layers, f"last-of-{layers}-blocks"))
-    if block.feedforward != units_of(config):
-        new = with_units(new, block.feedforward)
-    new = copy.deepcopy(new)
+    heads = None if own_head_size(config) else block.heads
+    cut = _cut(config, block, heads=heads)
+    new = layered_config(cut, layer_map(config.num_hidden_layers, f"last-of-{layers}-blocks"))
     new.vocab_size = vocabulary
     return new
 
