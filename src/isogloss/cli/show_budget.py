@@ -34,16 +34,8 @@ def print_budget(found: BudgetPlan) -> None:
     console.print(table)
     if found.choice.others:
         others = _table("also within the limits")
-        for name in (
-            "layers",
-            "width",
-            "feed-forward",
-            "vocabulary",
-            "least kept",
-            "precision",
-            "disk",
-            "time",
-        ):
+        others.padding = (0, 1, 0, 0)
+        for name in ("layers", "width", "units", "pieces", "kept", "stored", "disk", "time"):
             others.add_column(name, justify="right", no_wrap=True)
         for one in found.choice.others:
             others.add_row(*_other(one))
