@@ -137,6 +137,25 @@ def student(method: str, target: str, depth: str, seed: int) -> Path:
     )
 
 
+TUNING = {
+    "pos": {"epochs": 3, "batch_size": 32, "learning_rate": 5.0e-4},
+    "parsing": {"epochs": 3, "batch_size": 32, "learning_rate": 5.0e-4},
+    "ner": {"epochs": 2, "batch_size": 32, "learning_rate": 5.0e-4},
+    "qa": {"epochs": 2, "batch_size": 16, "learning_rate": 5.0e-4},
+}
+
+
+def tuned(general: Path, task: str, targets: list[str], seed: int, label: str, **more: Any) -> Path:
+    """A student after phase 2, scored on English and its languages beside the teacher."""
+    data = TASKS[task]
+    test = {tag: file for tag, file in data["test"].items() if tag in ("eng", *targets)}
+    return run(
+        {"method": "finetune", "model": general / "model", "task": task, "as_name": "student", "seed": seed}
+        | {**data, "test": test, "training": TUNING[task], "name": f"{label}-{task}-{seed}"}
+        | more
+    )
+
+
 def run(recipe: dict[str, Any]) -> Path:
     """Carry out a recipe; finished ones cost nothing."""
     plain = yaml.safe_load(yaml.safe_dump(_plain(recipe), sort_keys=False))
@@ -185,6 +204,16 @@ def main() -> None:
         for seed in SEEDS:
             for task in sys.argv[2:] or TASKS:
                 print(teacher(task, seed))
+    if sys.argv[1] == "tuned":
+        method, targets, depth, tasks, seeds = sys.argv[2:7]
+        for seed in map(int, seeds.split(",")):
+            for target in targets.split(","):
+                for task in tasks.split(","):
+                    general = student(method, target, depth, 0)
+                    beside = {} if method == "scratch" else {"teacher": teacher(task, 0) / "model", "head": "teacher"}
+                    several = [tag for tag in CORPORA if tag != "eng"] if target == "all" else [target]
+                    label = f"{method}-{target}-{depth}"
+                    print(tuned(general, task, several, seed, label, **beside))
     if sys.argv[1] == "students":
         method, targets, depth, seeds = sys.argv[2:6]
         for seed in seeds.split(","):
