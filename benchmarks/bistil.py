@@ -145,15 +145,24 @@ TUNING = {
 }
 
 
-def tuned(general: Path, task: str, targets: list[str], seed: int, label: str, **more: Any) -> Path:
+def tuned(method: str, target: str, depth: str, task: str, seed: int) -> Path:
     """A student after phase 2, scored on English and its languages beside the teacher."""
     data = TASKS[task]
-    test = {tag: file for tag, file in data["test"].items() if tag in ("eng", *targets)}
-    return run(
-        {"method": "finetune", "model": general / "model", "task": task, "as_name": "student", "seed": seed}
-        | {**data, "test": test, "training": TUNING[task], "name": f"{label}-{task}-{seed}"}
-        | more
-    )
+    languages = list(CORPORA) if target == "all" else ["eng", target]
+    recipe = {
+        "method": "finetune",
+        "model": student(method, target, depth, 0) / "model",
+        "task": task,
+        **data,
+        "test": {tag: file for tag, file in data["test"].items() if tag in languages},
+        "training": TUNING[task],
+        "as_name": "student",
+        "seed": seed,
+        "name": f"{method}-{target}-{depth}-{task}-{seed}",
+    }
+    if method != "scratch":
+        recipe |= {"teacher": teacher(task, 0) / "model", "head": "teacher"}
+    return run(recipe)
 
 
 def run(recipe: dict[str, Any]) -> Path:
@@ -197,28 +206,34 @@ def teacher(task: str, seed: int) -> Path:
     )
 
 
+def run_teachers(tasks: list[str]) -> None:
+    """The teacher of each task."""
+    for task in tasks:
+        print(teacher(task, 0))
+
+
+def run_students(method: str, targets: str, depth: str, seeds: str = "0") -> None:
+    """General students; `targets` is a list with commas, or `all` for one student of all languages."""
+    for seed in seeds.split(","):
+        for target in targets.split(","):
+            print(student(method, target, depth, int(seed)))
+
+
+def run_tuned(method: str, targets: str, depth: str, tasks: str, seeds: str = "0,1,2") -> None:
+    """Students after phase 2, on general students of seed 0; beside the teacher unless drawn at random."""
+    for seed in map(int, seeds.split(",")):
+        for target in targets.split(","):
+            for task in tasks.split(","):
+                print(tuned(method, target, depth, task, seed))
+
+
 def main() -> None:
     """Run what is asked for."""
     prepare()
-    if sys.argv[1] == "teachers":
-        for seed in SEEDS:
-            for task in sys.argv[2:] or TASKS:
-                print(teacher(task, seed))
-    if sys.argv[1] == "tuned":
-        method, targets, depth, tasks, seeds = sys.argv[2:7]
-        for seed in map(int, seeds.split(",")):
-            for target in targets.split(","):
-                for task in tasks.split(","):
-                    general = student(method, target, depth, 0)
-                    beside = {} if method == "scratch" else {"teacher": teacher(task, 0) / "model", "head": "teacher"}
-                    several = [tag for tag in CORPORA if tag != "eng"] if target == "all" else [target]
-                    label = f"{method}-{target}-{depth}"
-                    print(tuned(general, task, several, seed, label, **beside))
-    if sys.argv[1] == "students":
-        method, targets, depth, seeds = sys.argv[2:6]
-        for seed in seeds.split(","):
-            for target in targets.split(","):
-                print(student(method, target, depth, int(seed)))
+    what, *arguments = sys.argv[1:] or ["report"]
+    {"teachers": lambda *tasks: run_teachers(list(tasks) or list(TASKS)), "students": run_students}.get(
+        what, run_tuned if what == "tuned" else report
+    )(*arguments)
 
 
 if __name__ == "__main__":

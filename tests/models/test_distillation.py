@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from isogloss.compress.layers import keep_layers
 from isogloss.compress.vocabulary import keep_rows
+from isogloss.core.errors import ModelError
 from isogloss.data.encode import encode
 from isogloss.data.features import IGNORED, collate
 from isogloss.data.labels import inventory
@@ -186,3 +189,36 @@ def test_gold_alone_needs_no_teacher():
     found = Distillation(student, None, layers=(0,), losses=losses).eval()(batch)
     assert found.keys() == {"gold"}
     torch.testing.assert_close(found["gold"], student(batch).loss)
+
+
+@pytest.mark.parametrize(
+    ("layers", "losses", "message"),
+    [
+        ((0,), {"hidden": 1}, "a student of 2 layers compared with the teacher's layers"),
+        ((0, 7), {"hidden": 1}, "numbers from 0 to 1"),
+        ((0, 1), {"hidden": 1}, "hidden states of width"),
+        ((0, 1), {"attention": 1}, "attention maps of"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(layers, losses, message):
+    student, _ = model_of("text", "modernbert")
+    other = copy.deepcopy(student.model.config)
+    other.hidden_size, other.num_attention_heads = 2 * other.hidden_size, 2 * other.num_attention_heads
+    wide = TaskModel(AutoModelForMaskedLM.from_config(other), None, kind="text")
+    teacher = wide if len(layers) == 2 and layers[1] == 1 else model_of("text", "modernbert")[0]
+    with pytest.raises(ModelError, match=message):
+        Distillation(
+            student, Teacher(teacher), layers=layers, losses=DistillationLosses.model_validate(losses)
+        )
+
+
+def test_students_of_another_width_are_compared_by_relations():
+    student, tokenizer = model_of("text", "modernbert")
+    other = copy.deepcopy(student.model.config)
+    other.hidden_size, other.num_attention_heads = 2 * other.hidden_size, 4 * other.num_attention_heads
+    teacher = TaskModel(AutoModelForMaskedLM.from_config(other), None, kind="text")
+    losses = DistillationLosses.model_validate({"relations": {"weight": 1, "heads": 2}})
+    pair = Distillation(student, Teacher(teacher), layers=(0, 1), losses=losses)
+    found = pair(text_batch(tokenizer, vocabulary=50))["relations"]
+    assert found.shape == (3,)
+    assert bool((found > 0).all())

@@ -21,7 +21,7 @@ from isogloss.methods.sources import miniature
 from isogloss.methods.student import student_config
 from isogloss.methods.task import TaskTraining, refuse_other_kind
 from isogloss.models.backbone import load_config
-from isogloss.models.tasks import longest_input, task_kind
+from isogloss.models.tasks import longest_input, objective_of, task_kind
 from isogloss.training.plan import SELECTIONS, TrainingPlan
 
 
@@ -91,6 +91,12 @@ def _check_model(recipe: Record, key: str, path: str) -> None:
     if not isinstance(source, str) or source.startswith(STAGE):
         return
     config = load_config(source)
+    if isinstance(recipe, DistilRecipe) and objective_of(config) == "seq2seq":
+        raise ModelError(
+            f"{path}teacher: {source} is an encoder-decoder",
+            wanted="a masked or causal language model, such as XLM-R, mmBERT or GPT-2",
+            fix="distil another teacher; `trim` and `finetune` take encoder-decoders too",
+        )
     if key == "teacher" and isinstance(recipe, DistilRecipe):
         _check_comparable(recipe, config, path)
     for name, length in _lengths(recipe):

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from isogloss.core.errors import ModelError
 from isogloss.data.features import IGNORED
 from isogloss.data.records import Kind
 from isogloss.losses.attention import attention_loss, real_pairs
@@ -24,7 +25,7 @@ from isogloss.losses.plan import DistillationLosses, LogitsLoss
 from isogloss.losses.relations import relation_loss
 from isogloss.losses.span import SpanScores, span_kl
 from isogloss.losses.tree import TreeScores, tree_kl
-from isogloss.models.anatomy import anatomy
+from isogloss.models.anatomy import Anatomy, anatomy
 from isogloss.models.outputs import Kept, recording
 from isogloss.models.task_model import TaskOutput
 from isogloss.models.teacher import Teacher
@@ -52,6 +53,12 @@ class Distillation(nn.Module):
         losses: DistillationLosses,
         basis: Float[Tensor, "large small"] | None = None,
     ) -> None:
+        """Look whether the two can be compared so.
+
+        Raises:
+            ModelError: another number of layers than the student has, one that the teacher does not have, or
+                widths or numbers of heads that a loss cannot compare.
+        """
         super().__init__()
         self.student = student
         self.teacher = teacher
@@ -62,6 +69,8 @@ class Distillation(nn.Module):
         parts = anatomy(student)
         self._causal = parts.family.kind == "decoder"
         self._related = _related(losses, parts, teacher)
+        if teacher is not None:
+            _check_shapes(parts, anatomy(teacher.model), self.layers, losses, basis)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "*layers"]]:
         """Each loss by name, one number or one per layer or relation; padding is left out of all.
@@ -137,6 +146,35 @@ _INNER = {
     "attention": Distillation._attention,
     "relations": Distillation._relations,
 }
+
+
+def _check_shapes(
+    student: Anatomy,
+    teacher: Anatomy,
+    layers: Sequence[int],
+    losses: DistillationLosses,
+    basis: Tensor | None,
+) -> None:
+    if len(layers) != len(student.layers) or not all(0 <= layer < len(teacher.layers) for layer in layers):
+        raise ModelError(
+            f"a student of {len(student.layers)} layers compared with the teacher's layers {list(layers)}",
+            wanted=f"{len(student.layers)} numbers from 0 to {len(teacher.layers) - 1}",
+            fix="give one teacher layer for each of the student's",
+        )
+    ours, theirs = (parts.config.hidden_size for parts in (student, teacher))
+    if "hidden" in losses.weights and (theirs if basis is None else basis.shape[1]) != ours:
+        raise ModelError(
+            f"hidden states of width {ours} compared with the teacher's, of width {theirs}",
+            wanted="one width, or a student that was made narrower by isogloss and knows its directions",
+            fix="leave `hidden` out and take `relations`, which compare any two widths",
+        )
+    heads = [parts.config.num_attention_heads for parts in (student, teacher)]
+    if "attention" in losses.weights and heads[0] != heads[1]:
+        raise ModelError(
+            f"attention maps of {heads[0]} heads compared with the teacher's {heads[1]}",
+            wanted="the same number of heads",
+            fix="leave `attention` out and take `relations`, which compare any two numbers of heads",
+        )
 
 
 def _related(losses: DistillationLosses, parts: Any, teacher: Teacher | None) -> tuple[int, int]:
