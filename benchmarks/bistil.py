@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import gzip
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
+from harness import machine
 
 from isogloss.core.config import parse_document
+from isogloss.core.languages import language as find_language
+from isogloss.core.run import read_run
 from isogloss.methods.table import resolve, run_recipe
 
+RESULT = Path(__file__).resolve().parent.parent / "docs" / "results" / "bistil.md"
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 DATA = SHARED / "data"
 MODEL = SHARED / "models" / "mini"
@@ -22,6 +28,11 @@ OUT = Path("runs/bistil")
 SEEDS = (0, 1, 2)
 
 _UD, _PANX, _MASAKHANER, _QA = (DATA / part for part in ("ud", "ner/panx", "ner/masakhaner", "qa"))
+PREFACE = """# BiStil on real data
+
+PREFACE
+"""
+
 TASKS: dict[str, dict[str, Any]] = {
     "pos": {
         "train": {"eng": _UD / "English-EWT/train.conllu.gz"},
@@ -225,6 +236,60 @@ def run_tuned(method: str, targets: str, depth: str, tasks: str, seeds: str = "0
         for target in targets.split(","):
             for task in tasks.split(","):
                 print(tuned(method, target, depth, task, seed))
+
+
+METHODS = {"bistil": "BiStil", "distilled": "distilled", "minilm": "MiniLMv2", "scratch": "scratch"}
+METRIC = {"pos": "accuracy", "parsing": "las", "ner": "span_f1", "qa": "f1"}
+
+
+def report() -> None:
+    """Write docs/results/bistil.md from the runs that are there."""
+    parts = [PREFACE.strip()]
+    for depth in LAYERS:
+        for task in TASKS:
+            if lines := list(_rows(task, depth)):
+                parts.append(f"## {task}, {METRIC[task]}, students of {depth} the layers")
+                head = ["target", "teacher", *METHODS.values(), "BiStil keeps"]
+                table = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1), *lines]
+                parts.append("\n".join(table))
+    facts = machine()
+    parts.append(f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}.")
+    RESULT.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _rows(task: str, depth: str) -> Iterator[str]:
+    """A line per target language: mean and half the range over seeds."""
+    for target in CORPORA:
+        if target == "eng" or target not in TASKS[task]["test"]:
+            continue
+        found = {
+            method: _scores(f"{method}-{place}-{depth}-{task}", target, "student")
+            for method in METHODS
+            for place in ([target] if method in ("bistil", "scratch") else ["all"])
+        }
+        teacher_scores = _scores(f"teacher-{task}", target, "teacher")
+        if not any(found.values()):
+            continue
+        kept = fmean(found["bistil"]) / fmean(teacher_scores) if found["bistil"] else None
+        cells = [_cell(teacher_scores), *(_cell(scores) for scores in found.values())]
+        yield " | ".join(["| " + target, *cells, "" if kept is None else f"{100 * kept:.1f} %"]) + " |"
+
+
+def _scores(name: str, language: str, model: str) -> list[float]:
+    """By seed, of the runs that are finished."""
+    metric = METRIC[name.rpartition("-")[2]]
+    tag = find_language(language).tag
+    folders = [folder for seed in SEEDS for folder in OUT.glob(f"*-{name}-{seed}")]
+    lines = [line for folder in folders for line in read_run(folder).metrics if line.get("split") == "test"]
+    wanted = {"metric": metric, "language": tag, "model": model}
+    return [line["value"] for line in lines if all(line.get(key) == value for key, value in wanted.items())]
+
+
+def _cell(scores: list[float]) -> str:
+    if not scores:
+        return ""
+    spread = f" ± {50 * (max(scores) - min(scores)):.1f}" if len(scores) > 1 else ""
+    return f"{100 * fmean(scores):.1f}{spread}"
 
 
 def main() -> None:
