@@ -101,8 +101,10 @@ class TaskModel(nn.Module):
         """The transformers model's own output for the batch's rows."""
         return self.model(**self._inputs_of(batch), **more)
 
-    def _inputs_of(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: batch[name] for name in self._inputs if name in batch}
+    def _inputs_of(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        inputs: dict[str, Any] = {name: batch[name] for name in self._inputs if name in batch}
+        # A decoder's keys and values would be kept for a next token that nobody asks for.
+        return inputs | ({"use_cache": False} if self.objective == "causal" else {})
 
 
 def _accepted_inputs(model: Any) -> tuple[str, ...]:
