@@ -120,6 +120,7 @@ class LanguageModelBatches:
         objective: TextObjective = "masked",
         masking: Masking | None = None,
         monolingual: bool = False,
+        hide: bool = True,
     ) -> None:
         """Put the parts together; nothing is read yet.
 
@@ -133,6 +134,7 @@ class LanguageModelBatches:
             objective: `masked` or `causal`.
             masking: for `masked`; None: BERT's.
             monolingual: every batch is of one language.
+            hide: False leaves masked models' text as it is, for a model that reads and guesses nothing.
 
         Raises:
             RecipeError: the length leaves no room, or a language has no file.
@@ -149,7 +151,7 @@ class LanguageModelBatches:
         self._files = [files[language] for language in mixture.names]
         self._sequences = np.array([self.layout.sequences(file) for file in self._files], dtype=np.int64)
         self._mixture, self._batch_size, self._monolingual = mixture, batch_size, monolingual
-        self._masker = _masker(tokenizer, masking, objective=objective, seed=mixture.seed)
+        self._masker = _masker(tokenizer, masking, objective=objective, seed=mixture.seed) if hide else None
 
     def __len__(self) -> int:
         """Batches that hold as many sequences as one pass over all files."""

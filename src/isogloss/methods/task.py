@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from isogloss.compress.rows import FewerRows
+from isogloss.core.config import Record
 from isogloss.core.errors import ModelError
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive, generator
+from isogloss.data.batches import LanguageModelBatches
+from isogloss.data.beside import TEXT, TaskBesideText
 from isogloss.data.buckets import BucketedBatches
 from isogloss.data.encode import encode
 from isogloss.data.features import Features, collate
 from isogloss.data.labels import inventory
+from isogloss.data.mixture import Mixture, fixed_shares
 from isogloss.data.pieces import padding_id
 from isogloss.data.records import Example, Kind
 from isogloss.data.tasks import TASKS
@@ -29,11 +33,13 @@ from isogloss.losses.plan import TASK, DistillationLosses
 from isogloss.methods.guide import DistillationStep, Guide, Tuned, load_guide
 from isogloss.methods.records import ByLanguage, SparseRule, TaskData
 from isogloss.methods.rows import rows_for_task
-from isogloss.methods.sources import examples
+from isogloss.methods.sources import corpora, examples
 from isogloss.methods.sparse import Training, task_of, tune_sparsely
+from isogloss.methods.text import tokenised
 from isogloss.models.backbone import load_config
 from isogloss.models.origin import Origin
 from isogloss.models.tasks import TaskModel, build_task_model, load_task_model
+from isogloss.training.feed import Batches
 from isogloss.training.loop import Outcome, train
 from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
@@ -44,6 +50,24 @@ SAMPLES = 4
 """Example predictions kept per language, right and wrong ones."""
 
 
+class Unlabelled(Record):
+    """Running text, on which a student's inner states are drawn to those of the task teacher.
+
+    A student that meets its teacher in the source language alone drifts from it in the others.
+
+    Attributes:
+        corpora: text by language; every batch is of one, all alike often.
+        weight: of these losses, times that of each on the task.
+        length: tokens of a sequence, special ones included.
+        batch_size: sequences beside each batch of the task.
+    """
+
+    corpora: ByLanguage = Field(min_length=1)
+    weight: float = Field(default=1.0, gt=0)
+    length: int = Field(default=64, ge=8)
+    batch_size: int = Field(default=16, ge=1)
+
+
 class TaskTraining(TaskData):
     """A task with the way to learn it.
 
@@ -52,6 +76,7 @@ class TaskTraining(TaskData):
         teacher: a model tuned for the task, to learn from beside the labels: folder of a task model, or
             {model: BASE, deltas: [LANGUAGE, TASK]}. None learns from labels alone.
         losses: what is learnt from the teacher, and how much each loss weighs.
+        unlabelled: text in any languages, to learn from the teacher beside the task.
         head: begin with the teacher's own head, or with a fresh one.
         sparse: tune few entries, after all of them (`training`) have shown which; None tunes all.
         used_rows_only: train with the rows of the vocabulary that training and dev data use, the others put
@@ -68,12 +93,26 @@ class TaskTraining(TaskData):
     training: TrainingPlan = TrainingPlan(epochs=3)
     teacher: Tuned | None = None
     losses: DistillationLosses = TASK
+    unlabelled: Unlabelled | None = None
     head: Literal["fresh", "teacher"] = "fresh"
     sparse: SparseRule | None = None
     used_rows_only: bool = False
     beside: dict[str, str] = Field(default_factory=dict)
     pooling: Literal["first", "mean"] = "mean"
     max_length: int | None = Field(default=None, ge=8)
+
+    @model_validator(mode="after")
+    def _text_has_a_teacher(self) -> TaskTraining:
+        if self.unlabelled is not None and not (self.teacher and {*self.losses.weights} - {"logits", "gold"}):
+            raise ValueError(
+                "unlabelled, teacher: text is learnt from a teacher's inner states; name one, and let "
+                "`hidden`, `attention` or `relations` weigh more than 0"
+            )
+        if self.unlabelled is not None and self.used_rows_only:
+            raise ValueError(
+                "used_rows_only, unlabelled: not together; text uses rows that the task does not"
+            )
+        return self
 
 
 def fit(
@@ -116,7 +155,7 @@ def fit(
         else None
     )
     training = _training(model, tokenizer, learnt, held_out, task, run=run, seed=seed, guide=guide)
-    step = task_step if guide is None else DistillationStep(guide.losses.weights)
+    step = task_step if guide is None else DistillationStep(_weights(task))
     outcome = _learn(model, tokenizer, task, training, step=step, run=run, phase=phase, rows=rows)
     if rows is not None:
         rows.put_back()
@@ -170,9 +209,12 @@ def _training(
     def training(
         subject: nn.Module, plan: TrainingPlan, phase: str, step: Step, optimiser: OptimiserBuilder
     ) -> Outcome:
-        batches = task_batches(
+        batches: Batches = task_batches(
             model, tokenizer, learnt, task, batch_size=plan.batch_size, seed=derive(seed, phase)
         )
+        if task.unlabelled is not None:
+            text = _text_batches(task.unlabelled, model, tokenizer, run=run, seed=derive(seed, phase, "text"))
+            batches = TaskBesideText(batches, text)
         return train(
             subject if guide is None else guide.beside(subject),
             batches,
@@ -188,6 +230,31 @@ def _training(
         )
 
     return training
+
+
+def _weights(task: TaskTraining) -> dict[str, float]:
+    """Of every loss, those on running text included."""
+    own = dict(task.losses.weights)
+    if task.unlabelled is None:
+        return own
+    inner = {name: weight for name, weight in own.items() if name not in ("logits", "gold")}
+    return own | {TEXT + name: task.unlabelled.weight * weight for name, weight in inner.items()}
+
+
+def _text_batches(
+    rule: Unlabelled, model: TaskModel, tokenizer: Any, *, run: Run, seed: int
+) -> LanguageModelBatches:
+    files = tokenised(corpora(rule.corpora), tokenizer, run)
+    return LanguageModelBatches(
+        files,
+        Mixture(fixed_shares(dict.fromkeys(files, 1.0)), seed=seed),
+        tokenizer,
+        length=rule.length,
+        batch_size=rule.batch_size,
+        objective="causal" if model.objective == "causal" else "masked",
+        monolingual=True,
+        hide=False,
+    )
 
 
 def labels_of(task: TaskData, learnt: Sequence[Example]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ text; phase 2 also what the two say of a task. Both are this one module, over a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from isogloss.core.errors import ModelError
+from isogloss.data.beside import TEXT, text_of
 from isogloss.data.features import IGNORED
 from isogloss.data.records import Kind
 from isogloss.losses.attention import attention_loss, real_pairs
@@ -75,9 +76,18 @@ class Distillation(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "*layers"]]:
         """Each loss by name, one number or one per layer or relation; padding is left out of all.
 
-        `lost_mass`, the teacher's probability of pieces that the student does not have, is no loss.
+        `lost_mass`, the teacher's probability of pieces that the student does not have, is no loss. Of
+        running text beside a task (`data.beside`) the inner states are compared: losses named `text/...`.
         """
-        wanted = self.losses.weights
+        found = self._compare(batch, self.losses.weights)
+        if text := text_of(batch):
+            inner = [name for name in self.losses.weights if name in _INNER]
+            found |= {TEXT + name: loss for name, loss in self._compare(text, inner).items()}
+        return found
+
+    def _compare(
+        self, batch: Mapping[str, Tensor], wanted: Collection[str]
+    ) -> dict[str, Float[Tensor, "*layers"]]:
         with recording(self.student, **self._states(range(len(self.layers)), side=0)) as ours:
             said = self.student(batch, head="gold" in wanted or "logits" in wanted)
         found = {"gold": said.loss} if "gold" in wanted else {}
