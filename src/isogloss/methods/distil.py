@@ -129,7 +129,9 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
     """Trim, copy, distil on text, fine-tune on the task; score beside the models one asked for."""
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
-    pair = make_student(_with_prompts(recipe), recipe.teacher, texts, corpora(recipe.dev), run)
+    pair = make_student(
+        _with_prompts(recipe), recipe.teacher, texts, corpora(recipe.dev), run, seed=recipe.seed
+    )
     if recipe.phase1 is not None:
         _general(recipe, recipe.phase1, texts, pair, run)
     if run.writes:
