@@ -18,6 +18,8 @@ from harness import machine
 from isogloss.core.config import parse_document
 from isogloss.core.languages import language as find_language
 from isogloss.core.run import read_run
+from isogloss.methods.deltas import carry_delta, export_model
+from isogloss.methods.scoring import evaluate_files
 from isogloss.methods.table import resolve, run_recipe
 
 RESULT = Path(__file__).resolve().parent.parent / "docs" / "results" / "bistil.md"
@@ -217,9 +219,9 @@ def teacher(task: str, seed: int) -> Path:
     )
 
 
-def run_teachers(tasks: list[str]) -> None:
-    """The teacher of each task."""
-    for task in tasks:
+def run_teachers(*tasks: str) -> None:
+    """The teacher of each task, or of those named."""
+    for task in tasks or TASKS:
         print(teacher(task, 0))
 
 
@@ -236,6 +238,26 @@ def run_tuned(method: str, targets: str, depth: str, tasks: str, seeds: str = "0
         for target in targets.split(","):
             for task in tasks.split(","):
                 print(tuned(method, target, depth, task, seed))
+
+
+def carried(target: str, depth: str = "half") -> None:
+    """A delta learnt on the whole teacher, put on a general student of fewer layers and pieces."""
+    plan = {"epochs": 1, "batch_size": 32, "learning_rate": 3.0e-4}
+    source = run(
+        {"method": "finetune", "model": MODEL, "task": "pos", **TASKS["pos"], "as_name": "teacher"}
+        | {"training": plan, "sparse": {"density": 0.08, "training": plan}, "name": "sparse-pos-0"}
+    )
+    general = student("bistil", target, depth, 0)
+    delta, worn = OUT / f"data/carried-{target}-{depth}.safetensors", OUT / f"data/carried-{target}-{depth}"
+    lost = carry_delta(
+        source / "deltas/pos.safetensors", large=str(MODEL), small=general / "model", out=delta
+    )
+    export_model(general / "model", [delta], worn)
+    files = [f"{tag}={TASKS['pos']['test'][tag]}" for tag in ("eng", target)]
+    for name, model in (("whole teacher with the delta", source / "model"), ("student with it", worn)):
+        found = evaluate_files(model, task="pos", data=files)
+        print(name, {tag: round(100 * scores["accuracy"], 1) for tag, scores in found.scores.items()})
+    print(lost)
 
 
 METHODS = {"bistil": "BiStil", "distilled": "distilled", "minilm": "MiniLMv2", "scratch": "scratch"}
@@ -296,9 +318,16 @@ def main() -> None:
     """Run what is asked for."""
     prepare()
     what, *arguments = sys.argv[1:] or ["report"]
-    {"teachers": lambda *tasks: run_teachers(list(tasks) or list(TASKS)), "students": run_students}.get(
-        what, run_tuned if what == "tuned" else report
-    )(*arguments)
+    COMMANDS[what](*arguments)
+
+
+COMMANDS: dict[str, Any] = {
+    "teachers": run_teachers,
+    "students": run_students,
+    "tuned": run_tuned,
+    "carried": carried,
+    "report": report,
+}
 
 
 if __name__ == "__main__":

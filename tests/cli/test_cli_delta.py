@@ -82,6 +82,22 @@ def test_a_delta_can_be_carried_onto_a_student_and_worn_there(shell, backbone, d
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
+def test_a_student_knows_what_a_delta_has_to_lose(shell, backbone, deltas, student):
+    """Rows and layers are in its origin; telling them again changes nothing."""
+    files = {"told": ["--vocabulary", student / "vocabulary", "--layers", "every-2nd"], "known": []}
+    for name, told in files.items():
+        answer = shell(
+            "delta", "carry", deltas["ner"], "--from", backbone, "--to", student / "model", *told,
+            "--out", f"{name}.safetensors",
+        )  # fmt: skip
+        assert answer.code == 0, answer.err
+    told, known = (read_delta(f"{name}.safetensors") for name in files)
+    assert told.changes.keys() == known.changes.keys()
+    for name, change in told.changes.items():
+        assert torch.equal(change.indices, known.changes[name].indices)
+        assert torch.equal(change.values, known.changes[name].values)
+
+
 def test_a_delta_of_another_model_is_refused_with_both_fingerprints(shell, deltas, student):
     answer = shell("delta", "export", student / "model", deltas["ner"], "--out", "x")
     assert answer.code == 2

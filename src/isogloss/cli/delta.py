@@ -69,12 +69,15 @@ def carry(
     small: Annotated[Path, typer.Option("--to", metavar="MODEL", help="The folder of the smaller model.")],
     out: OutFile,
     vocabulary: Annotated[
-        Path | None, typer.Option("--vocabulary", help="The trimmed vocabulary's folder, if it was trimmed.")
+        Path | None,
+        typer.Option(
+            "--vocabulary", help="The trimmed vocabulary's folder, where the model does not know it."
+        ),
     ] = None,
     layers: Annotated[
         str | None,
         typer.Option(
-            "--layers", metavar="RULE", help="The layers that stayed: every-2nd, last-of-4-blocks, or 1,3,5."
+            "--layers", metavar="RULE", help="The layers that stayed, likewise: every-2nd, or 1,3,5."
         ),
     ] = None,
 ) -> None:

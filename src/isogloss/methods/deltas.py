@@ -15,6 +15,7 @@ from isogloss.compress.deltas import origins
 from isogloss.compress.layers import layer_map
 from isogloss.core.errors import ModelError
 from isogloss.models.backbone import Auto, load_config, load_model, load_tokenizer, save_model
+from isogloss.models.origin import Origin, read_origin
 from isogloss.models.portions import Portions, portions
 from isogloss.models.tasks import (
     HEAD_FACTS,
@@ -251,16 +252,18 @@ def carry_delta(
         path: a delta learnt on the larger model.
         large: the larger model; its configuration is read, not its weights.
         small: folder of the smaller model, as the carried delta shall find it.
-        vocabulary: folder of the trimmed vocabulary (`vocabulary/` of a run); None where all rows stayed.
-        layers: which layers stayed, as a recipe says it (`every-2nd`) or as numbers (`1,3,5`); None for all.
+        vocabulary: folder of the trimmed vocabulary (`vocabulary/` of a run); None for what the folder of a
+            student says of its origin, or, where it says nothing, for all rows.
+        layers: which layers stayed, as a recipe says it (`every-2nd`) or as numbers (`1,3,5`); None likewise.
 
     Raises:
         ModelError: the smaller model does not have these rows or layers, or is of another width.
     """
     config = load_config(large)
     model = load_task_model(small)[0] if (small / HEAD_FACTS).is_file() else load_model(small, "base")
-    kept = None if vocabulary is None else load_trimmed(vocabulary).kept
-    stayed = None if layers is None else layer_map(config.num_hidden_layers, _rule(layers))
+    origin = read_origin(small) or Origin(tuple(range(config.num_hidden_layers)), None, "")
+    kept = origin.kept if vocabulary is None else load_trimmed(vocabulary).kept
+    stayed = origin.layers if layers is None else layer_map(config.num_hidden_layers, _rule(layers))
     parts = portions(model)
     carried, losses = carry(
         read_delta(path),
