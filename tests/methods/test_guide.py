@@ -177,3 +177,31 @@ def test_a_teacher_wears_a_delta_for_each_language_and_none_where_there_is_none(
     assert found["worn"] == found["copies"]
     assert found["worn"]["en-Latn"] == found["bare"]["en-Latn"]
     assert found["worn"]["fr-Latn"] != found["bare"]["fr-Latn"]
+
+
+def test_a_student_meets_its_teacher_on_text_of_languages_without_a_label(model, student, tmp_path):
+    teacher = tuned(model, "ner", tmp_path / "teacher") / "model"
+    text = {"corpora": {"fra": "miniature/train:20"}, "length": 32, "batch_size": 2}
+    recipe = {"model": str(student), "task": "ner", "teacher": str(teacher)}
+    run = ran(tiny(FINETUNE, **recipe, unlabelled=text), tmp_path / "student")
+    for name in ("text/hidden", "text/attention", "hidden", "logits"):
+        assert len(logged(run, name, phase="finetune")) == 3, name
+    assert not logged(run, "text/logits")
+    bare = ran(tiny(FINETUNE, **recipe), tmp_path / "bare")
+    first = [logged(each, "loss", phase="finetune", split="train")[0]["value"] for each in (run, bare)]
+    beside = sum(logged(run, f"text/{name}", phase="finetune")[0]["value"] for name in ("hidden", "attention"))
+    assert first[0] == pytest.approx(first[1] + beside, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": None}, "unlabelled, teacher"),
+        ({"losses": {"logits": 1}}, "unlabelled, teacher"),
+        ({"used_rows_only": True}, "used_rows_only, unlabelled"),
+    ],
+)
+def test_text_without_anything_to_learn_from_it_is_refused(changes, message):
+    recipe = {"model": "x", "task": "ner", "teacher": "y", "unlabelled": {"corpora": {"fra": "z"}}}
+    with pytest.raises(RecipeError, match=message):
+        tiny(FINETUNE, **(recipe | changes))
