@@ -32,12 +32,13 @@ SEEDS = (0, 1, 2)
 _UD, _PANX, _MASAKHANER, _QA = (DATA / part for part in ("ud", "ner/panx", "ner/masakhaner", "qa"))
 PREFACE = """# BiStil on real data
 
-The teacher is a small multilingual ModernBERT (6 layers, 256 wide, 10.2M parameters, 24,000 Unigram pieces), fine-tuned
-on English alone. Its students have half or a third of its layers. BiStil students and those from scratch are for English
-and one language, with a vocabulary trimmed to the two; the others are one student of all languages each. All general
-students had 1,500 steps of 16 x 128 tokens (phase 1, seed 0); all but those from scratch then learnt the task beside the
-teacher (phase 2), meeting it on text of their languages without labels too (`unlabelled`). A cell is the score in the
-target language, the mean over the seeds of phase 2 with half their range. `BiStil keeps` is its share of the teacher's.
+The teacher is a small multilingual ModernBERT (6 layers, 256 wide, 10.2M parameters, 24,000 Unigram
+pieces), fine-tuned on English alone. Its students have half or a third of its layers. BiStil students and
+those from scratch are for English and one language, with a vocabulary trimmed to the two; the others are
+one student of all languages each. All general students had 1,500 steps of 16 x 128 tokens (phase 1, seed
+0); all but those from scratch then learnt the task beside the teacher (phase 2), meeting it on text of
+their languages without labels too (`unlabelled`). A cell is the score in the target language, the mean over
+the seeds of phase 2 with half their range. `BiStil keeps` is its share of the teacher's.
 
     python benchmarks/bistil.py teachers
     python benchmarks/bistil.py students bistil deu,tur,swa,yor,wol half
