@@ -189,7 +189,8 @@ def test_a_student_meets_its_teacher_on_text_of_languages_without_a_label(model,
     assert not logged(run, "text/logits")
     bare = ran(tiny(FINETUNE, **recipe), tmp_path / "bare")
     first = [logged(each, "loss", phase="finetune", split="train")[0]["value"] for each in (run, bare)]
-    beside = sum(logged(run, f"text/{name}", phase="finetune")[0]["value"] for name in ("hidden", "attention"))
+    names = ("text/hidden", "text/attention")
+    beside = sum(logged(run, name, phase="finetune")[0]["value"] for name in names)
     assert first[0] == pytest.approx(first[1] + beside, rel=1e-3)
 
 
