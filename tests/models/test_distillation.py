@@ -158,7 +158,7 @@ def test_the_teacher_wears_what_the_batch_asks_for():
     worn = []
     teacher = Teacher(model_of("text", "modernbert")[0], wear=worn.append)
     losses = DistillationLosses.model_validate({"hidden": 1})
-    pair = Distillation(student, teacher, layers=(0,), losses=losses)
+    pair = Distillation(student, teacher, layers=(0, 1), losses=losses)
     for language in (1, 0, 0):
         batch = text_batch(tokenizer, vocabulary=50) | {"language": torch.full((3,), language)}
         pair(batch)

@@ -2,6 +2,11 @@
 
 Knows no torch, so that reading a recipe stays quick. A loss is written as its weight alone, `hidden: 1.0`, or
 with its settings, `attention: {weight: 0.5, form: kl}`; weight 0 leaves it out.
+
+Example:
+    >>> losses = DistillationLosses.model_validate({"hidden": 1.0, "attention": {"weight": 0.5, "form": "kl"}})
+    >>> dict(losses.weights), losses.needs_teacher
+    ({'hidden': 1.0, 'attention': 0.5}, True)
 """
 
 from __future__ import annotations
