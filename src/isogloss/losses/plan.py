@@ -4,7 +4,8 @@ Knows no torch, so that reading a recipe stays quick. A loss is written as its w
 with its settings, `attention: {weight: 0.5, form: kl}`; weight 0 leaves it out.
 
 Example:
-    >>> losses = DistillationLosses.model_validate({"hidden": 1.0, "attention": {"weight": 0.5, "form": "kl"}})
+    >>> written = {"hidden": 1.0, "attention": {"weight": 0.5, "form": "kl"}}
+    >>> losses = DistillationLosses.model_validate(written)
     >>> dict(losses.weights), losses.needs_teacher
     ({'hidden': 1.0, 'attention': 0.5}, True)
 """
