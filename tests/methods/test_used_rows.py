@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from isogloss.methods.rows import rows_for_task
+from isogloss.methods.scores import score
 from isogloss.methods.sources import examples
-from isogloss.methods.task import labels_of, score, task_batches
+from isogloss.methods.task import labels_of, task_batches
 from isogloss.models.anatomy import anatomy
 from isogloss.models.backbone import load_model, load_tokenizer
 from isogloss.models.tasks import build_task_model

@@ -22,9 +22,10 @@ from isogloss.methods.deltas import wardrobe
 from isogloss.methods.guide import DistillationStep
 from isogloss.methods.prompts import pieces_needed
 from isogloss.methods.records import ByLanguage
+from isogloss.methods.scores import score_all
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.student import Pair, StudentRule, make_student
-from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
+from isogloss.methods.task import TaskTraining, fit, load_beside
 from isogloss.methods.text import Texts, held_out_loss, mixture_shares, tokenised
 from isogloss.models.backbone import load_tokenizer, save_model
 from isogloss.models.distillation import Distillation
@@ -211,4 +212,11 @@ def _task(recipe: DistilRecipe, phase: TaskTraining, pair: Pair, run: Run) -> No
         return
     save_task_model(model, pair.tokenizer, run.model)
     models = beside | {"student": (model, pair.tokenizer)}
-    score_all(run, models, phase, source=recipe.languages.all[0], step=outcome.step)
+    score_all(
+        run,
+        models,
+        phase,
+        source=recipe.languages.all[0],
+        step=outcome.step,
+        max_length=phase.max_length,
+    )

@@ -10,7 +10,8 @@ from typing import Literal
 
 from isogloss.core.run import Run
 from isogloss.methods.inventory import note_model
-from isogloss.methods.task import TaskTraining, fit, load_beside, score_all
+from isogloss.methods.scores import score_all
+from isogloss.methods.task import TaskTraining, fit, load_beside
 from isogloss.models.backbone import load_tokenizer
 from isogloss.models.origin import read_origin
 from isogloss.models.tasks import save_task_model
@@ -46,4 +47,11 @@ def finetune(recipe: FinetuneRecipe, run: Run) -> None:
     save_task_model(model, tokenizer, run.model)
     note_model(run, recipe.as_name, model, tokenizer)
     models = beside | {recipe.as_name: (model, tokenizer)}
-    score_all(run, models, recipe, source=next(iter(recipe.train), None), step=outcome.step)
+    score_all(
+        run,
+        models,
+        recipe,
+        source=next(iter(recipe.train), None),
+        step=outcome.step,
+        max_length=recipe.max_length,
+    )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from isogloss.core.config import Record
 from isogloss.core.fields import LanguageShares
 from isogloss.core.files import whole_folder
-from isogloss.core.processes import main_first, process_count
+from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective
@@ -23,10 +23,10 @@ from isogloss.data.tokens import TokenFile
 from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
 from isogloss.methods.rows import rows_for_text
+from isogloss.methods.scores import forget_scores, log_scores, score
 from isogloss.methods.sources import corpora, examples, fingerprints
 from isogloss.methods.sparse import Training, tune_to_languages
-from isogloss.methods.task import forget_scores, log_scores, score
-from isogloss.methods.text import Texts, held_out_loss, tokenised
+from isogloss.methods.text import Texts, held_out_loss, mixture_shares, tokenised
 from isogloss.models.architecture import Architecture, FamilyName, new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.families import family_of
@@ -186,12 +186,7 @@ def _train_vocabulary(recipe: PretrainRecipe, spec: VocabularySpec, texts: Texts
 def _mixture(
     recipe: PretrainRecipe, plan: TrainingPlan, files: Mapping[str, TokenFile], seed: int
 ) -> Mixture:
-    processes = process_count()
-    sequences = sum(file.count for file in files.values()) // recipe.length
-    steps = plan.total_steps(max(1, sequences // plan.batch_size), processes=processes)
-    budget = steps * processes * plan.accumulate * plan.batch_size * recipe.length
-    sizes = {tag: file.count for tag, file in files.items()}
-    return Mixture(recipe.mixture.resolve(sizes, budget=budget), seed=seed)
+    return Mixture(mixture_shares(recipe.mixture, files, plan, length=recipe.length), seed=seed)
 
 
 def _model(recipe: PretrainRecipe, tokenizer: Any) -> Any:

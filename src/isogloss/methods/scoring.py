@@ -11,8 +11,8 @@ from isogloss.data.tasks import task_named
 from isogloss.evaluate.suite import Evaluation
 from isogloss.methods.pairs import files_by_language
 from isogloss.methods.records import TaskData
+from isogloss.methods.scores import refuse_other_kind, score
 from isogloss.methods.sources import examples
-from isogloss.methods.task import refuse_other_kind, score
 from isogloss.models.backbone import load_config, load_tokenizer
 from isogloss.models.tasks import HEAD_FACTS, TaskModel, build_task_model, load_task_model
 

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from isogloss.compress.rows import FewerRows
 from isogloss.core.config import Record
-from isogloss.core.errors import ModelError
 from isogloss.core.run import Run
-from isogloss.core.seeds import derive, generator
+from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches
 from isogloss.data.beside import TEXT, TaskBesideText
 from isogloss.data.buckets import BucketedBatches
@@ -21,18 +20,16 @@ from isogloss.data.features import Features, collate
 from isogloss.data.labels import inventory
 from isogloss.data.mixture import Mixture, fixed_shares
 from isogloss.data.pieces import padding_id
-from isogloss.data.records import Example, Kind
+from isogloss.data.records import Example
 from isogloss.data.tasks import TASKS
-from isogloss.evaluate.intervals import bootstrap
-from isogloss.evaluate.items import items
 from isogloss.evaluate.metrics import LOWER_IS_BETTER
 from isogloss.evaluate.predict import row_length
-from isogloss.evaluate.samples import sample_lines
-from isogloss.evaluate.suite import Evaluation, check_labels, evaluate
+from isogloss.evaluate.suite import check_labels, evaluate
 from isogloss.losses.plan import TASK, DistillationLosses
 from isogloss.methods.guide import DistillationStep, Guide, Tuned, load_guide
 from isogloss.methods.records import ByLanguage, SparseRule, TaskData
 from isogloss.methods.rows import rows_for_task
+from isogloss.methods.scores import refuse_other_kind
 from isogloss.methods.sources import corpora, examples
 from isogloss.methods.sparse import Training, task_of, tune_sparsely
 from isogloss.methods.text import tokenised
@@ -45,9 +42,6 @@ from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses, Step
 from isogloss.vocab.fingerprint import fingerprint
-
-SAMPLES = 4
-"""Example predictions kept per language, right and wrong ones."""
 
 
 class Unlabelled(Record):
@@ -304,43 +298,6 @@ def _headline(
     return measure
 
 
-def score(
-    model: TaskModel,
-    tokenizer: Any,
-    test: Mapping[str, Sequence[Example]],
-    *,
-    task: str,
-    max_length: int | None = None,
-    source: str | None = None,
-) -> Evaluation:
-    """Evaluate a model on every language of a task's test set; the task's first metric is the headline."""
-    headline = TASKS[task].metrics[0]
-    return evaluate(model, tokenizer, test, headline=headline, source=source, max_length=max_length)
-
-
-def score_all(
-    run: Run,
-    models: Mapping[str, tuple[TaskModel, Any]],
-    task: TaskTraining,
-    *,
-    source: str | None,
-    step: int,
-) -> None:
-    """Score several models on `task.test`, and write what was found to the run; without a test, nothing.
-
-    Args:
-        models: model and tokenizer by the name that tables have for it, in their order.
-        source: the language learnt from.
-    """
-    test = examples(task, "test")
-    forget_scores(run)
-    if not test:
-        return
-    for name, (model, tokenizer) in models.items():
-        found = score(model, tokenizer, test, task=task.task, max_length=task.max_length, source=source)
-        log_scores(run, found, test, task=task.task, model=name, step=step)
-
-
 def load_beside(task: TaskTraining) -> dict[str, tuple[TaskModel, Any]]:
     """The models to score beside a run's own, and their tokenizers, by name.
 
@@ -355,71 +312,3 @@ def load_beside(task: TaskTraining) -> dict[str, tuple[TaskModel, Any]]:
     if task.teacher is not None and task.teacher.model not in task.beside.values():
         found = {"teacher": task.teacher.load()} | found
     return found
-
-
-def refuse_other_kind(kind: Kind, task: str, *, where: str) -> None:
-    """A model saved for one kind of task cannot do another.
-
-    Raises:
-        ModelError: `kind`, the model's, is not the task's.
-    """
-    if kind == TASKS[task].kind:
-        return
-    others = [name for name, row in TASKS.items() if row.kind == kind]
-    raise ModelError(
-        f"a model for {' or '.join(others)}, asked to do {task}",
-        wanted=f"a model of kind {TASKS[task].kind!r}; this one is of kind {kind!r}",
-        fix="name the task it was trained on, or fine-tune one for this task",
-        where=where,
-    )
-
-
-def forget_scores(run: Run) -> None:
-    """Clear what a killed process had scored: scoring begins anew."""
-    run.rewind("evaluate", -1)
-    run.forget_samples()
-
-
-def log_scores(
-    run: Run,
-    found: Evaluation,
-    test: Mapping[str, Sequence[Example]],
-    *,
-    task: str,
-    model: str,
-    step: int = 0,
-) -> None:
-    """Write an evaluation to the run: each score, an interval for the headline, and sample predictions.
-
-    Args:
-        model: whose scores they are ("base", "teacher", "student").
-    """
-    for language, scores in found.scores.items():
-        for metric, value in scores.items():
-            more = _interval(metric, found, test[language], language)
-            run.log(
-                metric,
-                value,
-                phase="evaluate",
-                step=step,
-                split="test",
-                language=language,
-                task=task,
-                model=model,
-                **more,
-            )
-        chosen = generator(0, "samples", task).permutation(len(test[language]))[:SAMPLES]
-        told = sample_lines(
-            [test[language][index] for index in chosen],
-            [found.predictions[language][index] for index in chosen],
-        )
-        run.samples(line | {"model": model, "task": task} for line in told)
-
-
-def _interval(metric: str, found: Evaluation, test: Sequence[Example], language: str) -> dict[str, float]:
-    """A bootstrap interval over the test items; {} where the metric is no mean over items."""
-    scored = items(metric, test, found.predictions[language], language)
-    if len(scored) < 2:
-        return {}
-    low, high = bootstrap([item.score for item in scored], weights=[item.weight for item in scored], seed=0)
-    return {"low": low, "high": high}
