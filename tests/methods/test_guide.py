@@ -44,6 +44,7 @@ def test_a_student_of_every_kind_learns_from_a_teacher_of_the_whole_vocabulary(
     for name in ("hidden", "attention", "logits"):
         assert len(logged(run, name, phase="finetune", split="train")) == 3, name
     assert not logged(run, "gold", phase="finetune")
+    assert run.sizes["model"]["parameters"] < run.sizes["teacher"]["parameters"]
     for name in ("teacher", "model"):
         assert {line["language"] for line in logged(run, line_metric(run), model=name, split="test")} == {
             "en-Latn",

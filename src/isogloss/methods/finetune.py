@@ -45,8 +45,9 @@ def finetune(recipe: FinetuneRecipe, run: Run) -> None:
     if not run.writes:  # the main process saves and scores
         return
     save_task_model(model, tokenizer, run.model)
-    note_model(run, recipe.as_name, model, tokenizer)
     models = beside | {recipe.as_name: (model, tokenizer)}
+    for name, (each, its_tokenizer) in models.items():
+        note_model(run, name, each, its_tokenizer)
     score_all(
         run,
         models,
