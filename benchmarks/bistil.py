@@ -49,9 +49,10 @@ the seeds of phase 2 with half their range. `BiStil keeps` is its share of the t
 """
 
 CARRIED = """
-The teacher tuned sparsely on English POS (density 0.08, one epoch of all entries and one of those chosen, seed
-0); the delta carried onto the general student of half the layers, head and all. The student was never trained
-on the task. Each cell: accuracy of the teacher and of the student, and what the student keeps.
+The teacher tuned sparsely on English POS (density 0.08, one epoch of all entries and one of those
+chosen, seed 0); the delta carried onto the general student of half the layers, head and all. The student
+was never trained on the task. Each cell: accuracy of the teacher and of the student, and what the
+student keeps.
 
     python benchmarks/bistil.py carried deu
 """
