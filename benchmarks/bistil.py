@@ -41,7 +41,8 @@ one student of all languages each. All general students had 1,500 steps of 16 x 
 0); all but those from scratch then learnt the task beside the teacher (phase 2), meeting it on text of
 their languages without labels too (`unlabelled`). A cell is the score in the target language, the mean over
 the seeds of phase 2 with half their range. `BiStil keeps` is its share of the teacher's.
-Empty cells were not run.
+Empty cells were not run. The runs were made at several
+commits, with about 6,000 lines of text a language that are not quite those which the command now picks.
 
     python benchmarks/bistil.py teachers
     python benchmarks/bistil.py students bistil deu,tur,swa,yor,wol half
