@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from isogloss.compress.vocabulary import keep_rows
 from isogloss.data.features import IGNORED
+from isogloss.data.records import PIECES
 from isogloss.models.anatomy import anatomy
 from isogloss.models.families import family_of
 from isogloss.models.portions import portions
@@ -37,7 +38,6 @@ from isogloss.models.tasks import TaskModel, TaskOutput
 from isogloss.sparse.delta import Change, Delta, fingerprint
 
 Ids = npt.NDArray[np.int64]
-_OVER_VOCABULARY = ("gap", "text")
 
 
 def rows_to_keep(config: Any, tokenizer: Any, used: Iterable[Iterable[int]]) -> Ids:
@@ -99,7 +99,7 @@ class FewerRows:
         self._new_id = _new_ids(kept, stand_ins, rows=full.config.vocab_size)
         model.model = keep_rows(full, kept)
         self._hooks = [model.register_forward_pre_hook(self._renumber)]
-        if full_scores and model.kind in _OVER_VOCABULARY:
+        if full_scores and model.kind in PIECES:
             self._hooks.append(model.register_forward_hook(self._widen))
 
     def put_back(self) -> None:
@@ -148,7 +148,7 @@ class FewerRows:
         (batch,) = inputs
         self._new_id = new = self._new_id.to(batch["input_ids"].device)
         changed = {"input_ids": new[batch["input_ids"]]}
-        if self._model.kind in _OVER_VOCABULARY and "labels" in batch:
+        if self._model.kind in PIECES and "labels" in batch:
             labels = batch["labels"]
             changed["labels"] = torch.where(labels == IGNORED, labels, new[labels.clamp(min=0)])
         return ({**batch, **changed},)

@@ -11,6 +11,9 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["label", "choice", "gap", "tags", "tree", "span", "text"]
 
+PIECES: tuple[Kind, ...] = ("gap", "text")
+"""Kinds whose targets are pieces of the vocabulary, which a language model's own head scores."""
+
 GAP = "<mask>"
 """How a gap is written in a `GapExample`'s prompt, whatever the tokenizer's own mask looks like."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from isogloss.data.encode import MASK_EVERY, Objective, encode, sentinels
 from isogloss.data.features import IGNORED, Features, collate
 from isogloss.data.pieces import padding_id
-from isogloss.data.records import Example
+from isogloss.data.records import PIECES, Example
 from isogloss.evaluate.predictions import (
     ChoicePrediction,
     GapPrediction,
@@ -98,7 +98,7 @@ def row_length(model: TaskModel, wanted: int | None = None) -> int:
 
 
 def _settings(model: TaskModel, tokenizer: Any, max_answer: int) -> _Settings:
-    seq2seq = model.kind in ("gap", "text") and model.objective == "seq2seq"
+    seq2seq = model.kind in PIECES and model.objective == "seq2seq"
     unscored = torch.tensor(sentinels(tokenizer) if seq2seq else [], dtype=torch.long)
     return _Settings(model.labels, model.objective, unscored, max_answer)
 
@@ -124,7 +124,7 @@ def _run(
 
 
 def _logits_per_token(model: TaskModel) -> float:
-    if model.kind not in ("gap", "text"):
+    if model.kind not in PIECES:
         return 1.0
     return model.config.vocab_size / (MASK_EVERY if model.objective == "masked" else 1)
 

@@ -1,8 +1,8 @@
 """Distil: a small model for a few languages, extracted from a massively multilingual one (BiStil).
 
 Ansell et al. 2023, arXiv 2306.01709: trim the vocabulary to the languages' corpora, copy every n-th layer,
-draw the student's hidden states and attention maps to the teacher's on unlabelled text (phase 1), then
-fine-tune the student on the task (phase 2).
+draw the student's inner states to the teacher's on unlabelled text (phase 1), then teach it the task beside a
+task-tuned teacher (phase 2).
 """
 
 from __future__ import annotations

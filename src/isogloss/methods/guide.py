@@ -56,7 +56,6 @@ class Guide:
 
     Attributes:
         teacher: the task-tuned teacher.
-        tokenizer: the teacher's.
         layers: the teacher layer of each student layer.
         losses: what to compare.
         head: whether the student's head begins as a copy of the teacher's.
@@ -64,7 +63,6 @@ class Guide:
     """
 
     teacher: Teacher
-    tokenizer: Any
     layers: tuple[int, ...]
     losses: DistillationLosses
     head: Literal["fresh", "teacher"] = "fresh"
@@ -104,7 +102,7 @@ class Guide:
                 raise ModelError(
                     f"the teacher has no {name} of shape {list(tensor.shape)} for the student's head",
                     wanted="a teacher as wide as the student, with the same kind of head",
-                    fix="phase2.head: fresh",
+                    fix="head: fresh",
                 )
             tensor.copy_(theirs[name])
 
@@ -144,7 +142,7 @@ def load_guide(
             where=tuned.model,
         )
     kept = None if own == vocabulary else origin.kept
-    return Guide(Teacher(model, kept=kept), tokenizer, origin.layers, losses, head, origin.basis)
+    return Guide(Teacher(model, kept=kept), origin.layers, losses, head, origin.basis)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from isogloss.compress.layers import layer_map
-from isogloss.data.records import Example
+from isogloss.data.records import PIECES, Example
 from isogloss.data.tasks import TASKS
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.expected import expected_vocabulary
@@ -193,7 +193,7 @@ def task_sizes(
     config = copy.deepcopy(config)
     config.vocab_size = vocabulary
     kind = TASKS[task.task].kind
-    auto: Auto = objective_of(config) if kind in ("text", "gap") else "base"
+    auto: Auto = objective_of(config) if kind in PIECES else "base"
     with torch.device("meta"):
         model = build_task_model(kind, empty_model(config, auto), labels=labels, pooling=task.pooling)
         counted = sizes(model.model)

@@ -13,7 +13,7 @@ from isogloss.data.encode import encode
 from isogloss.data.encoding.reader import Purpose
 from isogloss.data.features import Features
 from isogloss.data.pieces import frame_of, padding_id
-from isogloss.data.records import Example
+from isogloss.data.records import PIECES, Example
 from isogloss.data.tokens import TokenFile
 from isogloss.evaluate.predict import row_length
 from isogloss.methods.text import separator_of
@@ -82,7 +82,7 @@ def rows_for_text(model: TaskModel, tokenizer: Any, files: Iterable[TokenFile], 
 def _ids(feature: Features) -> Iterator[int]:
     for row in feature.rows:
         yield from row
-    if feature.kind in ("gap", "text"):
+    if feature.kind in PIECES:
         yield from feature.labels or ()
 
 

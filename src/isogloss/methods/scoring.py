@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from isogloss.data.records import Kind
+from isogloss.data.records import PIECES, Kind
 from isogloss.data.tasks import task_named
 from isogloss.evaluate.suite import Evaluation
 from isogloss.methods.pairs import files_by_language
@@ -47,7 +47,7 @@ def evaluate_files(
 
 
 def _loaded(model: str | Path, kind: Kind) -> tuple[TaskModel, Any]:
-    if kind in ("text", "gap") and not (Path(model) / HEAD_FACTS).exists():
+    if kind in PIECES and not (Path(model) / HEAD_FACTS).exists():
         load_config(model)
         return build_task_model(kind, model), load_tokenizer(model)
     return load_task_model(model)

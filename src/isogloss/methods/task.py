@@ -1,4 +1,4 @@
-"""Fitting a model to a task and scoring it: what fine-tuning, distillation and evaluation share."""
+"""Fitting a model to a task, from labels or beside a teacher: what fine-tuning and distillation share."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from isogloss.core.errors import ModelError
 from isogloss.data.beside import TEXT, text_of
 from isogloss.data.features import IGNORED
-from isogloss.data.records import Kind
+from isogloss.data.records import PIECES, Kind
 from isogloss.losses.attention import attention_loss, real_pairs
 from isogloss.losses.combine import mean_over
 from isogloss.losses.hidden import hidden_loss
@@ -28,7 +28,7 @@ from isogloss.losses.span import SpanScores, span_kl
 from isogloss.losses.tree import TreeScores, tree_kl
 from isogloss.models.anatomy import Anatomy, anatomy
 from isogloss.models.outputs import Kept, recording
-from isogloss.models.task_model import TaskOutput
+from isogloss.models.task_model import TaskOutput, may_answer
 from isogloss.models.teacher import Teacher
 
 
@@ -146,7 +146,7 @@ class Distillation(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         assert self.teacher is not None
         kind, rule = self.teacher.model.kind, self.losses.logits
-        if kind in ("text", "gap"):
+        if kind in PIECES:
             return _pieces(said.logits["tokens"], told.logits["tokens"], self.teacher.kept, rule)
         return {"logits": _SAID[kind](said.logits, told.logits, batch, rule)}
 
@@ -247,8 +247,7 @@ def _tree(ours: Logits, theirs: Logits, batch: Mapping[str, Tensor], rule: Logit
 
 def _span(ours: Logits, theirs: Logits, batch: Mapping[str, Tensor], rule: LogitsLoss) -> Float[Tensor, ""]:
     """Of the first and the last piece of the answer, where one may begin or end."""
-    allowed = batch["context"].clone()
-    allowed[:, 0] = True
+    allowed = may_answer(batch["context"])
     student, teacher = (SpanScores(each["start"], each["end"]) for each in (ours, theirs))
     divergence = span_kl(student, teacher, allowed, temperature=rule.temperature, scaled=rule.scaled)
     return _mean(divergence)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from isogloss.core.errors import ModelError
 from isogloss.core.seeds import derive
-from isogloss.data.records import Kind
+from isogloss.data.records import PIECES, Kind
 from isogloss.models.anatomy import anatomy
 from isogloss.models.backbone import (
     Auto,
@@ -61,7 +61,7 @@ def build_task_model(
         ModelError: labels missing or given twice, no such model, or no such head for it.
     """
     _check_labels(kind, labels)
-    if kind in ("text", "gap"):
+    if kind in PIECES:
         return TaskModel(_language_model(source), None, kind=kind)
     if kind in STOCK and not _needs_own_head(kind, source, pooling):
         model = _stock_model(STOCK[kind], source, labels, seed)

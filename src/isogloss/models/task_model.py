@@ -228,9 +228,14 @@ def _span(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
 
 def only_answers(scores: Float[Tensor, "rows length"], context: Tensor) -> Float[Tensor, "rows length"]:
     """Scores with the lowest finite value where no answer can begin or end."""
+    return scores.float().masked_fill(~may_answer(context), torch.finfo(torch.float32).min)
+
+
+def may_answer(context: Tensor) -> Bool[Tensor, "rows length"]:
+    """True where an answer may begin or end: in the context, and at the row's first token, for none."""
     allowed = context.clone()
     allowed[:, 0] = True
-    return scores.float().masked_fill(~allowed, torch.finfo(torch.float32).min)
+    return allowed
 
 
 _FORWARD: dict[Kind, Callable[[TaskModel, Mapping[str, Tensor]], TaskOutput]] = {

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from isogloss.data.features import IGNORED
+from isogloss.data.records import PIECES
 from isogloss.models.outputs import Kept, recording
 from isogloss.models.task_model import TaskModel, TaskOutput
-
-PIECES = ("text", "gap")
-"""Kinds of task whose labels are pieces of the vocabulary."""
 
 
 class Teacher:
