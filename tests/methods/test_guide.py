@@ -207,3 +207,29 @@ def test_text_without_anything_to_learn_from_it_is_refused(changes, message):
     recipe = {"model": "x", "task": "ner", "teacher": "y", "unlabelled": {"corpora": {"fra": "z"}}}
     with pytest.raises(RecipeError, match=message):
         tiny(FINETUNE, **(recipe | changes))
+
+
+def test_a_teacher_may_be_a_base_with_a_languages_delta_and_a_tasks(model, student, tmp_path):
+    few = {"steps": 2, "batch_size": 4, "learning_rate": 1e-2}
+    language = ran(
+        tiny(PRETRAIN, without=("architecture", "vocabulary", "mixture", "dev", "test"), model=str(model),
+             corpora={"eng": "miniature/train:50"}, training=few, sparse={"density": 0.1}),
+        tmp_path / "eng",
+    )  # fmt: skip
+    [spoken] = (language.folder / "deltas").glob("*.safetensors")
+    learnt = tuned(model, "ner", tmp_path / "ner", sparse={"density": 0.2}) / "deltas" / "ner.safetensors"
+    losses = {}
+    for name, deltas in {"task": [str(learnt)], "both": [str(spoken), str(learnt)]}.items():
+        teacher = {"model": str(model), "deltas": deltas}
+        run = ran(tiny(FINETUNE, model=str(student), task="ner", teacher=teacher), tmp_path / name)
+        losses[name] = logged(run, "hidden", phase="finetune", split="train")[0]["value"]
+    assert losses["task"] != losses["both"]
+
+
+def test_a_student_may_have_several_sources(model, tmp_path):
+    languages = {"source": ["eng", "fra"], "target": "fra"}
+    run = ran(tiny(DISTIL, teacher=str(model), languages=languages), tmp_path)
+    assert {line["language"] for line in logged(run, "loss", split="dev") if "language" in line} == {
+        "en-Latn",
+        "fr-Latn",
+    }
