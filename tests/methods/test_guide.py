@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from isogloss.core.errors import DataError, ModelError, RecipeError
+from isogloss.methods import guide, task
 from isogloss.models.origin import ORIGIN, read_origin
 from isogloss.models.tasks import load_task_model
 from tiny_runs import DISTIL, FINETUNE, PRETRAIN, logged, ran, tiny
@@ -55,6 +56,24 @@ def test_a_student_of_every_kind_learns_from_a_teacher_of_the_whole_vocabulary(
 def line_metric(run):
     """The metric that the run's first score is of."""
     return next(line["metric"] for line in run.metrics if line["phase"] == "evaluate")
+
+
+@pytest.mark.parametrize("name", ["teacher", "tuned"])
+def test_a_teacher_that_is_scored_too_is_in_memory_once(model, student, name, tmp_path, monkeypatch):
+    teacher = str(tuned(model, "ner", tmp_path / "teacher") / "model")
+    loaded = []
+
+    def load(folder):
+        loaded.append(folder)
+        return load_task_model(folder)
+
+    for module in (guide, task):
+        monkeypatch.setattr(module, "load_task_model", load)
+    beside = {} if name == "teacher" else {name: teacher}
+    recipe = tiny(FINETUNE, model=str(student), task="ner", teacher=teacher, beside=beside)
+    run = ran(recipe, tmp_path / "student")
+    assert loaded == [teacher]
+    assert logged(run, line_metric(run), model=name, split="test")
 
 
 def test_a_student_is_tuned_sparsely_beside_its_teacher(model, student, tmp_path):

@@ -25,7 +25,7 @@ from isogloss.methods.records import ByLanguage
 from isogloss.methods.scores import score_all
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.student import Pair, StudentRule, make_student
-from isogloss.methods.task import TaskTraining, fit, load_beside
+from isogloss.methods.task import TaskTraining, fit, load_beside, load_teacher
 from isogloss.methods.text import Texts, held_out_loss, mixture_shares, tokenised
 from isogloss.models.backbone import load_tokenizer, save_model
 from isogloss.models.distillation import Distillation
@@ -198,7 +198,8 @@ def _teacher(recipe: DistilRecipe, phase: General, pair: Pair) -> Teacher:
 
 def _task(recipe: DistilRecipe, phase: TaskTraining, pair: Pair, run: Run) -> None:
     """Phase 2, and the scores of the student and of the models beside it."""
-    beside = load_beside(phase) if run.writes else {}
+    teacher = load_teacher(phase)
+    beside = load_beside(phase, teacher) if run.writes else {}
     model, outcome = fit(
         pair.student,
         pair.tokenizer,
@@ -206,6 +207,7 @@ def _task(recipe: DistilRecipe, phase: TaskTraining, pair: Pair, run: Run) -> No
         run=run,
         phase="phase2",
         seed=recipe.seed,
+        teacher=teacher,
         origin=pair.origin,
     )
     if not run.writes:  # the main process saves and scores

@@ -11,7 +11,7 @@ from typing import Literal
 from isogloss.core.run import Run
 from isogloss.methods.inventory import note_model
 from isogloss.methods.scores import score_all
-from isogloss.methods.task import TaskTraining, fit, load_beside
+from isogloss.methods.task import TaskTraining, fit, load_beside, load_teacher
 from isogloss.models.backbone import load_tokenizer
 from isogloss.models.origin import read_origin
 from isogloss.models.tasks import save_task_model
@@ -37,10 +37,18 @@ class FinetuneRecipe(TaskTraining):
 def finetune(recipe: FinetuneRecipe, run: Run) -> None:
     """Learn the task from `train`, choose by `dev`, score on `test`, leave the model in the run folder."""
     tokenizer = load_tokenizer(recipe.model)
-    beside = load_beside(recipe) if run.writes else {}
+    teacher = load_teacher(recipe)
+    beside = load_beside(recipe, teacher) if run.writes else {}
     origin = read_origin(recipe.model)
     model, outcome = fit(
-        recipe.model, tokenizer, recipe, run=run, phase="finetune", seed=recipe.seed, origin=origin
+        recipe.model,
+        tokenizer,
+        recipe,
+        run=run,
+        phase="finetune",
+        seed=recipe.seed,
+        teacher=teacher,
+        origin=origin,
     )
     if not run.writes:  # the main process saves and scores
         return

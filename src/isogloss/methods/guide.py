@@ -24,6 +24,9 @@ from isogloss.models.teacher import Teacher
 from isogloss.training.update import Losses
 from isogloss.vocab.fingerprint import fingerprint
 
+Loaded: TypeAlias = tuple[TaskModel, Any]
+"""A task model and its tokenizer."""
+
 
 class TunedModel(Record):
     """A model tuned for a task: whole, or a base with deltas on it.
@@ -36,7 +39,7 @@ class TunedModel(Record):
     model: str
     deltas: tuple[str, ...] = ()
 
-    def load(self) -> tuple[TaskModel, Any]:
+    def load(self) -> Loaded:
         """The task model and its tokenizer.
 
         Raises:
@@ -107,39 +110,41 @@ class Guide:
             tensor.copy_(theirs[name])
 
 
-def load_guide(
-    tuned: TunedModel,
+def guide_by(
+    teacher: Loaded,
     origin: Origin,
     vocabulary: str,
     *,
     losses: DistillationLosses,
     head: Literal["fresh", "teacher"],
+    where: str,
 ) -> Guide:
-    """Load a task teacher for a student.
+    """A student's guide by a task teacher, which is not trained from now on.
 
     Args:
         origin: how the student belongs to the model that the teacher was tuned from.
         vocabulary: fingerprint of the student's tokenizer.
+        where: the teacher is from, for error messages.
 
     Raises:
         ModelError: the teacher reads another vocabulary than the student and the model it was made of, or has
             fewer layers than that model.
     """
-    model, tokenizer = tuned.load()
+    model, tokenizer = teacher
     depth, own = len(anatomy(model).layers), fingerprint(tokenizer)
     if own not in (vocabulary, origin.vocabulary):
         raise ModelError(
             "a task teacher of another vocabulary than the student and the model it was made of",
             wanted="a teacher tuned from that model",
             fix="fine-tune that model on the task, and give its folder",
-            where=tuned.model,
+            where=where,
         )
     if depth <= max(origin.layers):
         raise ModelError(
             f"a task teacher of {depth} layers, for a student of the layers {list(origin.layers)}",
             wanted="a teacher tuned from the model that the student was made of",
             fix="fine-tune that model on the task, and give its folder",
-            where=tuned.model,
+            where=where,
         )
     kept = None if own == vocabulary else origin.kept
     return Guide(Teacher(model, kept=kept), origin.layers, losses, head, origin.basis)

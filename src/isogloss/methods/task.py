@@ -26,7 +26,7 @@ from isogloss.evaluate.metrics import LOWER_IS_BETTER
 from isogloss.evaluate.predict import row_length
 from isogloss.evaluate.suite import check_labels, evaluate
 from isogloss.losses.plan import TASK, DistillationLosses
-from isogloss.methods.guide import DistillationStep, Guide, Tuned, load_guide
+from isogloss.methods.guide import DistillationStep, Guide, Loaded, Tuned, guide_by
 from isogloss.methods.records import ByLanguage, SparseRule, TaskData
 from isogloss.methods.rows import rows_for_task
 from isogloss.methods.scores import refuse_other_kind
@@ -117,12 +117,14 @@ def fit(
     run: Run,
     phase: str,
     seed: int,
+    teacher: Loaded | None,
     origin: Origin | None = None,
 ) -> tuple[TaskModel, Outcome]:
     """A task model on a backbone, trained on `task.train` and chosen on `task.dev`.
 
     Args:
         backbone: folder, Hub id or transformers model; what the head is put on.
+        teacher: `task.teacher` as `load_teacher` gives it.
         phase: names this training in the run's log and checkpoints.
         origin: how the backbone belongs to the model that `task.teacher` was tuned from; None where that is
             the backbone itself.
@@ -133,7 +135,7 @@ def fit(
     kind = TASKS[task.task].kind
     learnt = [example for items in examples(task, "train").values() for example in items]
     labels = labels_of(task, learnt)
-    guide = _guide(backbone, tokenizer, task, origin)
+    guide = None if teacher is None else _guide(teacher, task, backbone, tokenizer, origin)
     if guide is not None:
         labels = guide.labels(labels)
     model = build_task_model(kind, backbone, labels=labels, pooling=task.pooling, seed=seed)
@@ -176,14 +178,15 @@ def _learn(
     )
 
 
-def _guide(backbone: Any, tokenizer: Any, task: TaskTraining, origin: Origin | None) -> Guide | None:
-    if task.teacher is None:
-        return None
+def _guide(
+    teacher: Loaded, task: TaskTraining, backbone: Any, tokenizer: Any, origin: Origin | None
+) -> Guide:
+    assert task.teacher is not None, "a teacher that the recipe does not name"
     vocabulary = fingerprint(tokenizer)
     if origin is None:
         config: Any = backbone.config if isinstance(backbone, nn.Module) else load_config(backbone)
         origin = Origin(tuple(range(config.num_hidden_layers)), None, vocabulary)
-    return load_guide(task.teacher, origin, vocabulary, losses=task.losses, head=task.head)
+    return guide_by(teacher, origin, vocabulary, losses=task.losses, head=task.head, where=task.teacher.model)
 
 
 def _training(
@@ -298,17 +301,33 @@ def _headline(
     return measure
 
 
-def load_beside(task: TaskTraining) -> dict[str, tuple[TaskModel, Any]]:
+def load_teacher(task: TaskTraining) -> Loaded | None:
+    """The task's teacher, to learn from and to be scored beside; None where the task names none.
+
+    Raises:
+        ModelError: no task model there, or deltas that do not fit it.
+    """
+    return None if task.teacher is None else task.teacher.load()
+
+
+def load_beside(task: TaskTraining, teacher: Loaded | None) -> dict[str, Loaded]:
     """The models to score beside a run's own, and their tokenizers, by name.
 
-    The teacher is among them, under that name unless it has been given another.
+    The teacher is among them, the very one that is given, under that name unless it has been given another.
+
+    Args:
+        teacher: what `load_teacher` gave: a large one is in memory once.
 
     Raises:
         ModelError: one is of another kind than the task.
     """
-    found = {name: load_task_model(folder) for name, folder in task.beside.items()}
+    taught_by = None if task.teacher is None or task.teacher.deltas else task.teacher.model
+    found = {
+        name: teacher if teacher is not None and folder == taught_by else load_task_model(folder)
+        for name, folder in task.beside.items()
+    }
     for name, (model, _) in found.items():
         refuse_other_kind(model.kind, task.task, where=task.beside[name])
-    if task.teacher is not None and task.teacher.model not in task.beside.values():
-        found = {"teacher": task.teacher.load()} | found
+    if teacher is not None and taught_by not in task.beside.values():
+        found = {"teacher": teacher} | found
     return found
