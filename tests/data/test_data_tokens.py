@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import copy
+import errno
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -49,12 +52,40 @@ def test_a_corpus_of_several_batches_is_written_in_order_and_reports_its_progres
 
 def test_a_second_call_reuses_the_file_and_does_not_touch_the_corpus(tmp_path):
     first = write(tmp_path, SENTENCES)
-
-    def untouchable():
-        raise AssertionError("read again")
-        yield ""
-
     assert write(tmp_path, untouchable()) == first
+
+
+def untouchable():
+    raise AssertionError("tokenised again")
+    yield ""
+
+
+def test_a_file_of_another_cache_is_taken_over_and_stays_when_the_other_goes(tmp_path):
+    there = write(tmp_path / "one", SENTENCES)
+    ids = there.ids.tolist()
+    here = write(tmp_path / "two", untouchable(), others=[tmp_path / "absent", tmp_path / "one"])
+    assert here.folder.parent == tmp_path / "two"
+    shutil.rmtree(tmp_path / "one")
+    assert TokenFile.open(here.folder).ids.tolist() == ids
+
+
+def test_a_disk_without_hard_links_gets_a_copy(tmp_path, monkeypatch):
+    there = write(tmp_path / "one", SENTENCES)
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    here = write(tmp_path / "two", untouchable(), others=[tmp_path / "one"])
+    assert here.ids.tolist() == there.ids.tolist()
+
+
+def test_a_damaged_file_of_another_cache_is_not_taken_over(tmp_path):
+    there = write(tmp_path / "one", SENTENCES)
+    ids = there.ids.tolist()
+    (there.folder / "tokens.bin").write_bytes(b"\x00\x00")
+    assert write(tmp_path / "two", SENTENCES, others=[tmp_path / "one"]).ids.tolist() == ids
+    assert [path.name for path in (tmp_path / "two").iterdir()] == [there.folder.name]
 
 
 @pytest.mark.parametrize("change", [{"corpus_key": "x"}, {"tokenizer_key": "x"}, {"separator": 0}])

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from isogloss.core.errors import DataError, ModelError, RecipeError
 from isogloss.methods import guide, task
+from isogloss.methods.sources import MiniatureText
 from isogloss.models.origin import ORIGIN, read_origin
 from isogloss.models.tasks import load_task_model
 from tiny_runs import DISTIL, FINETUNE, PRETRAIN, logged, ran, tiny
@@ -208,10 +209,27 @@ def test_a_student_meets_its_teacher_on_text_of_languages_without_a_label(model,
         assert len(logged(run, name, phase="finetune")) == 3, name
     assert not logged(run, "text/logits")
     bare = ran(tiny(FINETUNE, **recipe), tmp_path / "bare")
+    assert [line["value"] for line in logged(run, "tokens", phase="finetune")] == [3 * 2 * 32]
+    [share] = logged(run, "share", phase="finetune")
+    assert (share["language"], share["value"]) == ("fr-Latn", 1.0)
     first = [logged(each, "loss", phase="finetune", split="train")[0]["value"] for each in (run, bare)]
     names = ("text/hidden", "text/attention")
     beside = sum(logged(run, name, phase="finetune")[0]["value"] for name in names)
     assert first[0] == pytest.approx(first[1] + beside, rel=1e-3)
+
+
+def test_a_second_run_beside_the_first_does_not_tokenise_again(model, tmp_path, monkeypatch):
+    recipe = {
+        "model": str(model),
+        "task": "ner",
+        "teacher": str(tuned(model, "ner", tmp_path / "t") / "model"),
+    }
+    text = {"corpora": {"fra": "miniature/train:20"}, "length": 32, "batch_size": 2}
+    first = ran(tiny(FINETUNE, **recipe, unlabelled=text), tmp_path / "runs")
+    monkeypatch.setattr(MiniatureText, "__iter__", None)
+    second = ran(tiny(FINETUNE, **recipe, unlabelled=text, seed=1), tmp_path / "runs")
+    losses = [logged(run, "text/hidden") for run in (first, second)]
+    assert losses[0] != losses[1]
 
 
 @pytest.mark.parametrize(

@@ -54,4 +54,6 @@ def test_an_error_in_a_batch_reaches_the_loop_in_its_turn():
 def test_tokens_are_counted_without_padding():
     assert count_tokens({"attention_mask": torch.tensor([[1, 1, 0], [0, 0, 0]])}) == 2
     assert count_tokens({"input_ids": torch.zeros(2, 5, dtype=torch.long)}) == 10
+    both = {"input_ids": torch.zeros(2, 5), "text/attention_mask": torch.tensor([[1, 1, 0]])}
+    assert count_tokens(both) == 12
     assert count_tokens({"features": torch.zeros(2)}) == 0

@@ -6,8 +6,11 @@ document has something before it to be predicted from, and any slice is training
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,6 +112,7 @@ def token_file(
     tokenizer: Any,
     *,
     cache: Path,
+    others: Iterable[Path] = (),
     corpus_key: str,
     tokenizer_key: str,
     separator: int,
@@ -124,6 +128,8 @@ def token_file(
             texts that give no token, are left out.
         tokenizer: a transformers tokenizer of the fast kind, or a `tokenizers.Tokenizer`.
         cache: folder that holds token files, each under its key.
+        others: more such folders, maybe absent, of other owners. A whole file that is found in one becomes
+            this cache's own by hard links (copies where the disk has none): it stays when the other goes.
         corpus_key: fingerprint of the corpus.
         tokenizer_key: fingerprint of the tokenizer (`vocab.fingerprint`).
         separator: id put between documents, usually that of `</s>` or `[SEP]`.
@@ -135,7 +141,9 @@ def token_file(
         StorageError: the disk refused.
     """
     folder = cache / _key(corpus_key, tokenizer_key, separator)
-    if not (folder / _META).exists():
+    if not (folder / _META).exists() and not any(
+        _taken_over(other / folder.name, folder) for other in others
+    ):
         backend = backend_of(tokenizer)
         with whole_folder(folder, seal=False) as unfinished:
             writer = _Writer(unfinished, backend, separator=separator)
@@ -147,6 +155,27 @@ def token_file(
                     fix="check the path and the column it is read from",
                 )
     return TokenFile.open(folder)
+
+
+def _taken_over(found: Path, folder: Path) -> bool:
+    """Make a token file of another cache this one's too; False where it is not there, not whole or going."""
+    with contextlib.suppress(CheckpointError, FileNotFoundError):
+        TokenFile.open(found)
+        with whole_folder(folder, seal=False) as unfinished:
+            for name in (_TOKENS, _DOCUMENTS, _META):
+                _link(found / name, unfinished / name)
+        return True
+    return False
+
+
+def _link(source: Path, target: Path) -> None:
+    """Nothing writes to a token file once it is there, so two caches may share one."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another disk, or one without hard links
+        shutil.copyfile(source, target)
 
 
 def _key(corpus_key: str, tokenizer_key: str, separator: int) -> str:

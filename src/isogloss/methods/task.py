@@ -13,7 +13,7 @@ from isogloss.core.config import Record
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches
-from isogloss.data.beside import TEXT, TaskBesideText
+from isogloss.data.beside import TEXT, TaskBesideText, text_of
 from isogloss.data.buckets import BucketedBatches
 from isogloss.data.encode import encode
 from isogloss.data.features import Features, collate
@@ -37,6 +37,7 @@ from isogloss.models.backbone import load_config
 from isogloss.models.origin import Origin
 from isogloss.models.tasks import TaskModel, build_task_model, load_task_model
 from isogloss.training.feed import Batches
+from isogloss.training.hooks import Hook, Ledger
 from isogloss.training.loop import Outcome, train
 from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
@@ -209,9 +210,11 @@ def _training(
         batches: Batches = task_batches(
             model, tokenizer, learnt, task, batch_size=plan.batch_size, seed=derive(seed, phase)
         )
+        hooks: list[Hook] = []
         if task.unlabelled is not None:
             text = _text_batches(task.unlabelled, model, tokenizer, run=run, seed=derive(seed, phase, "text"))
             batches = TaskBesideText(batches, text)
+            hooks = [_ledger(text)]
         return train(
             subject if guide is None else guide.beside(subject),
             batches,
@@ -220,6 +223,7 @@ def _training(
             run=run,
             phase=phase,
             seed=seed,
+            hooks=hooks,
             evaluate=_headline(tokenizer, held_out, task, metric) if held_out else None,
             metric=metric,
             higher_is_better=metric not in LOWER_IS_BETTER,
@@ -252,6 +256,12 @@ def _text_batches(
         monolingual=True,
         hide=False,
     )
+
+
+def _ledger(text: LanguageModelBatches) -> Ledger:
+    """Of the running text alone: which languages it really was."""
+    even = dict.fromkeys(text.languages, 1 / len(text.languages))
+    return Ledger(text.languages, requested=even, sizes=text.tokens_in_a_pass(), part=text_of)
 
 
 def labels_of(task: TaskData, learnt: Sequence[Example]) -> tuple[str, ...]:

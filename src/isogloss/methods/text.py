@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,7 +12,7 @@ from torch import nn
 from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
 from isogloss.data.batches import TextObjective, WholeFileBatches
-from isogloss.data.corpora import Corpus
+from isogloss.data.corpora import HUB, Corpus
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import MixtureSpec
 from isogloss.data.pieces import padding_id
@@ -22,23 +23,36 @@ from isogloss.training.update import Step
 from isogloss.vocab.fingerprint import fingerprint
 
 Texts = Mapping[str, Corpus | MiniatureText]
+_FOLDER = "tokens"
 
 
 def tokenised(texts: Texts, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
-    """Each corpus as a token file in the run folder; made once, found again on resuming."""
+    """Each corpus as a token file in the run folder; made once, found again on resuming.
+
+    The folders of runs beside this one are looked into first: seeds and baselines of one experiment read the
+    same text with the same tokenizer. The run keeps what it finds there for itself.
+    """
     key = fingerprint(tokenizer)
     with main_first():
         return {
             tag: token_file(
                 corpus,
                 tokenizer,
-                cache=run.folder / "tokens",
+                cache=run.folder / _FOLDER,
+                others=_others(run, corpus),
                 corpus_key=corpus.fingerprint(),
                 tokenizer_key=key,
                 separator=separator_of(tokenizer),
             )
             for tag, corpus in texts.items()
         }
+
+
+def _others(run: Run, corpus: Corpus | MiniatureText) -> list[Path]:
+    """Token files of other runs; none for a Hub dataset, whose fingerprint is its name, whatever it holds."""
+    if isinstance(corpus, Corpus) and any(source.startswith(HUB) for source in corpus.sources):
+        return []
+    return sorted(run.folder.parent.glob(f"*/{_FOLDER}"))
 
 
 def mixture_shares(

@@ -10,6 +10,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
+from isogloss.data.beside import text_of
+
 Batch: TypeAlias = Mapping[str, Tensor]
 
 
@@ -80,7 +82,14 @@ class Feed:
 
 
 def count_tokens(batch: Batch) -> int:
-    """Tokens without padding: the ones in `attention_mask`, else the size of `input_ids`, else 0."""
+    """Tokens without padding, those of running text beside a task among them.
+
+    Of either part: the ones in `attention_mask`, else the size of `input_ids`, else 0.
+    """
+    return sum(map(_tokens, (batch, text_of(batch))))
+
+
+def _tokens(batch: Batch) -> int:
     if "attention_mask" in batch:
         return int((batch["attention_mask"] != 0).sum())
     return batch["input_ids"].numel() if "input_ids" in batch else 0

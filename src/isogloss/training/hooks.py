@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,22 +83,25 @@ class Ledger(Hook):
         *,
         requested: Mapping[str, float] | None = None,
         sizes: Mapping[str, int] | None = None,
+        part: Callable[[Batch], Batch] = dict,
         every: int = 100,
     ) -> None:
         """Args:
         languages: internal tags, in the order of the numbers in a batch.
         requested: the share of each language that the mixture aims at; None to log none.
         sizes: tokens that one pass over each language has in batches; None to log no epochs.
+        part: of a batch is what is counted, such as `data.beside.text_of`; all of it by itself.
         every: steps between lines; there is one at the end besides.
         """
         self.languages, self.requested, self.sizes = tuple(languages), requested, sizes
         self.every = every
+        self._part = part
         self._counts = torch.zeros(len(self.languages), dtype=torch.int64)
         self._logged_at = -1
 
     def after_step(self, moment: Moment, micros: Sequence[Micro]) -> None:
         for micro in micros:
-            self._counts += tokens_per_language(micro.batch, len(self.languages))
+            self._counts += tokens_per_language(self._part(micro.batch), len(self.languages))
         if moment.step % self.every == 0:
             self._log(moment)
 
