@@ -28,12 +28,12 @@ import torch
 from torch import Tensor, nn
 
 from isogloss.compress.vocabulary import keep_rows
-from isogloss.data.features import IGNORED
 from isogloss.data.records import PIECES
 from isogloss.models.anatomy import anatomy
 from isogloss.models.families import family_of
 from isogloss.models.portions import portions
 from isogloss.models.rebuild import rebuild
+from isogloss.models.renumber import renumbered
 from isogloss.models.tasks import TaskModel, TaskOutput
 from isogloss.sparse.delta import Change, Delta, fingerprint
 
@@ -147,14 +147,10 @@ class FewerRows:
     def _renumber(self, model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Mapping[str, Tensor]]:
         (batch,) = inputs
         self._new_id = new = self._new_id.to(batch["input_ids"].device)
-        changed = {"input_ids": new[batch["input_ids"]]}
-        if self._model.kind in PIECES and "labels" in batch:
-            labels = batch["labels"]
-            changed["labels"] = torch.where(labels == IGNORED, labels, new[labels.clamp(min=0)])
-        return ({**batch, **changed},)
+        return (renumbered(batch, new, kind=self._model.kind),)
 
     def _widen(self, model: nn.Module, inputs: Any, output: TaskOutput) -> TaskOutput:
-        if model.training:
+        if model.training or "tokens" not in output.logits:
             return output
         few = output.logits["tokens"]
         lowest = torch.finfo(few.dtype).min

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from isogloss.data.encoding import language, spans, texts, words
+from isogloss.data.encoding import classes, language, spans, texts, words
 from isogloss.data.encoding.language import MASK_EVERY
 from isogloss.data.encoding.reader import Objective, Purpose, Reader, sentinels
 from isogloss.data.features import Features
@@ -37,7 +37,8 @@ def encode(
         max_length: tokens per row, special ones included.
         objective: how the model reads text; matters to gap and text.
         purpose: "train" reads the gold and, for gap, keeps right candidates alone; "predict" reads no gold
-            and keeps every candidate.
+            and keeps every candidate; "classes" reads no gold either, and gives exactly one feature for each
+            example of label, choice and gap, for `isogloss.models.classes.class_scores`.
         stride: tokens that neighbouring windows of span and causal text share; None is a third of a row
             for span and a quarter for text.
 
@@ -49,7 +50,9 @@ def encode(
     reader = Reader(
         tokenizer, frame_of(tokenizer), LabelIndex(labels), max_length, objective, purpose == "train", stride
     )
-    return list(_ENCODERS[kind](reader, examples))
+    assert purpose != "classes" or kind in _CLASSES, kind
+    encoders = _CLASSES if purpose == "classes" else _ENCODERS
+    return list(encoders[kind](reader, examples))
 
 
 _ENCODERS: dict[Kind, Callable[[Reader, Any], Iterator[Features]]] = {
@@ -60,4 +63,9 @@ _ENCODERS: dict[Kind, Callable[[Reader, Any], Iterator[Features]]] = {
     "tree": words.trees,
     "span": spans.spans,
     "text": language.texts,
+}
+_CLASSES: dict[Kind, Callable[[Reader, Any], Iterator[Features]]] = {
+    "label": texts.labelled_texts,
+    "choice": texts.choices,
+    "gap": classes.gaps,
 }

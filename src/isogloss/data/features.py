@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from isogloss.data.records import Kind
 
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label that no loss counts."""
+
+
+class Entry(NamedTuple):
+    """A piece that speaks for a class: the class's score is made of log p(token) over its entries.
+
+    Attributes:
+        row: of the example's rows; for an encoder-decoder, of its decoder rows.
+        place: the position in that row whose scores are for this token.
+        token: the piece.
+        choice: the class.
+    """
+
+    row: int
+    place: int
+    token: int
+    choice: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,9 @@ class Features:
         offsets: span: each token's characters in the context, (-1, -1) outside it.
         candidate: gap: which candidate fills the gap.
         n_bytes: text: UTF-8 bytes that this window is charged for.
+        entries: the pieces that speak for each class, where a language model scores classes; () elsewhere.
+        mean: whether a class's score is the mean over its entries; False for their sum.
+        decoder: with entries, of an encoder-decoder: (row, the pieces said before the last) of each reading.
     """
 
     kind: Kind
@@ -45,6 +65,9 @@ class Features:
     offsets: tuple[tuple[int, int], ...] = ()
     candidate: int = 0
     n_bytes: int = 0
+    entries: tuple[Entry, ...] = ()
+    mean: bool = False
+    decoder: tuple[tuple[int, list[int]], ...] = ()
 
     @property
     def length(self) -> int:
@@ -59,6 +82,9 @@ def collate(features: Sequence[Features], pad_id: int) -> dict[str, Tensor]:
     With gold: `labels`, and for tree `heads` and `relations`, for span `start_positions` and `end_positions`.
     Besides: choice has `group` (the example of each row), tree `words` (batch by words; index into the
     flattened rows, -1 for padding), span `context` (True on tokens of the context).
+    Features with entries have, instead of what is their kind's: `entries` (entries by item, class, row, place
+    and token), `weights` (of each entry), `classes` (how many each item has), and for encoder-decoders
+    `decoder` (what was said, by readings) and `source` (the row of each reading).
     """
     import torch
 
@@ -69,7 +95,8 @@ def collate(features: Sequence[Features], pad_id: int) -> dict[str, Tensor]:
     }
     if all(one.types is not None for one in features):
         batch["token_type_ids"] = _pad([row for one in features for row in one.types or ()], 0)
-    extra = _EXTRAS[features[0].kind](features, batch["input_ids"].shape[1])
+    extras = _classes if features[0].entries else _EXTRAS[features[0].kind]
+    extra = extras(features, batch["input_ids"].shape[1])
     return {**batch, **{name: torch.as_tensor(value) for name, value in extra.items()}}
 
 
@@ -96,6 +123,25 @@ def _one_number(features: Sequence[Features], length: int) -> dict[str, object]:
 def _groups(features: Sequence[Features], length: int) -> dict[str, object]:
     group = [index for index, one in enumerate(features) for _ in one.rows]
     return {"group": group, **_one_number(features, length)}
+
+
+def _classes(features: Sequence[Features], length: int) -> dict[str, object]:
+    entries, weights, classes, decoder, source = [], [], [], [], []
+    rows = readings = 0
+    for item, one in enumerate(features):
+        sizes = Counter(entry.choice for entry in one.entries)
+        classes.append(len(sizes))
+        first = readings if one.decoder else rows
+        for entry in one.entries:
+            entries.append((item, entry.choice, first + entry.row, entry.place, entry.token))
+            weights.append(1 / sizes[entry.choice] if one.mean else 1.0)
+        decoder += [said for _, said in one.decoder]
+        source += [rows + row for row, _ in one.decoder]
+        rows, readings = rows + len(one.rows), readings + len(one.decoder)
+    batch: dict[str, object] = {"entries": entries, "weights": weights, "classes": classes}
+    if decoder:
+        batch |= {"decoder": _pad(decoder, 0), "source": source}
+    return {**batch, **_one_number(features, length)}
 
 
 def _per_token(features: Sequence[Features], length: int) -> dict[str, object]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +16,7 @@ from isogloss.data.features import IGNORED
 from isogloss.data.records import Kind
 from isogloss.losses.combine import mean_over
 from isogloss.losses.logits import cross_entropy
+from isogloss.models.entries import entry_scores, reading_only
 from isogloss.models.families import family_of
 from isogloss.models.heads import by_group
 
@@ -33,6 +33,7 @@ class TaskOutput:
         loss: the mean loss, or None when the batch has no gold.
         logits: by name, with these shapes.
             label: labels (rows, classes). choice: choices (examples, choices).
+            a batch with entries (see `collate`): labels or choices, of the classes that pieces speak for.
             gap, text: tokens (places, vocabulary), for the places that `aligned_labels` counts, row by row;
             for a batch without labels (rows, length, vocabulary).
             tags: tags (rows, length, tags). span: start and end, both (rows, length).
@@ -93,15 +94,17 @@ class TaskModel(nn.Module):
             head: False runs the backbone alone, for whoever records its inner states: no loss, no logits.
         """
         if head:
-            return _FORWARD[self.kind](self, batch)
-        self.backbone(**self._inputs_of(batch))
+            run = _classes if "entries" in batch else _FORWARD[self.kind]
+            return run(self, batch)
+        self.backbone(**self.inputs_of(batch))
         return TaskOutput(None, {})
 
     def run(self, batch: Mapping[str, Tensor], **more: Any) -> Any:
         """The transformers model's own output for the batch's rows."""
-        return self.model(**self._inputs_of(batch), **more)
+        return self.model(**self.inputs_of(batch), **more)
 
-    def _inputs_of(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+    def inputs_of(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What of a batch the transformers model takes."""
         inputs: dict[str, Any] = {name: batch[name] for name in self._inputs if name in batch}
         # A decoder's keys and values would be kept for a next token that nobody asks for.
         return inputs | ({"use_cache": False} if self.objective == "causal" else {})
@@ -156,8 +159,14 @@ def _if_gold(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor | None:
 
 
 def _choice(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
-    logits = by_group(_row_scores(model, batch).squeeze(-1), batch["group"])
+    logits = by_group(_row_scores(model, batch).squeeze(-1).float(), batch["group"])
     return TaskOutput(_if_gold(logits, batch), {"choices": logits})
+
+
+def _classes(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
+    """Each class by the pieces that speak for it, of whichever kind the examples are."""
+    scores = entry_scores(model.model, model.inputs_of(batch), batch)
+    return TaskOutput(_if_gold(scores, batch), {"labels" if model.kind == "label" else "choices": scores})
 
 
 def _tags(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
@@ -174,7 +183,7 @@ def _tokens(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
     if model.objective == "seq2seq":
         logits = model.run(batch, labels=batch["labels"]).logits[places]
     else:
-        with _reading_only(model.backbone, places):
+        with reading_only(model.backbone, places):
             logits = model.run(batch).logits[0]
     return TaskOutput(_mean_loss(logits, aligned[places]), {"tokens": logits})
 
@@ -184,21 +193,6 @@ def aligned_labels(labels: Int[Tensor, "rows length"], objective: Objective) -> 
     if objective != "causal":
         return labels
     return nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
-
-
-@contextlib.contextmanager
-def _reading_only(backbone: Any, places: Bool[Tensor, "rows length"]) -> Iterator[None]:
-    """Hand the head above the backbone the hidden states of some places alone, as one row."""
-
-    def gather(module: nn.Module, inputs: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[places][None]
-        return output
-
-    hook = backbone.register_forward_hook(gather)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _tree(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:

@@ -9,9 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from isogloss.data.features import IGNORED
-from isogloss.data.records import PIECES
 from isogloss.models.outputs import Kept, recording
+from isogloss.models.renumber import renumbered
 from isogloss.models.task_model import TaskModel, TaskOutput
 
 
@@ -64,11 +63,7 @@ class Teacher:
         """The batch with the teacher's ids of the same pieces, those to be guessed included."""
         if self.kept is None:
             return batch
-        own = {**batch, "input_ids": self.kept[batch["input_ids"]]}
-        if self.model.kind in PIECES and "labels" in batch:
-            labels = batch["labels"]
-            own["labels"] = torch.where(labels == IGNORED, IGNORED, self.kept[labels.clamp(min=0)])
-        return own
+        return renumbered(batch, self.kept, kind=self.model.kind)
 
     def _follow(self, device: torch.device) -> None:
         if next(self.model.parameters()).device != device:

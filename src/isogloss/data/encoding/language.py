@@ -30,20 +30,25 @@ def gaps(reader: Reader, examples: Sequence[GapExample]) -> Iterator[Features]:
     texts = reader.pieces([examples[index].prompt.replace(GAP, text, 1) for index, _, text in cases])
     for (index, candidate, text), row in zip(cases, texts, strict=True):
         begin = examples[index].prompt.index(GAP)
-        ids, labels = fill(reader, row, _covering(reader, row, begin, begin + len(text), examples[index].id))
+        ids, labels = fill(reader, row, covering(reader, row, begin, begin + len(text), examples[index].id))
         yield reader.features("gap", index, ids, labels=labels, candidate=candidate)
 
 
 def _candidates(reader: Reader, example: GapExample) -> list[int]:
-    if example.prompt.count(GAP) != 1:
-        raise DataError(f"example {example.id!r}: the prompt {example.prompt!r} needs exactly one {GAP}")
+    check_gap(example)
     if not reader.train:
         return list(range(len(example.candidates)))
     require_gold(example, example.answers)
     return [i for i, candidate in enumerate(example.candidates) if candidate in example.answers]
 
 
-def _covering(reader: Reader, row: Pieces, begin: int, end: int, example: str) -> range:
+def check_gap(example: GapExample) -> None:
+    """Refuse a prompt without a gap or with several."""
+    if example.prompt.count(GAP) != 1:
+        raise DataError(f"example {example.id!r}: the prompt {example.prompt!r} needs exactly one {GAP}")
+
+
+def covering(reader: Reader, row: Pieces, begin: int, end: int, example: str) -> range:
     """The tokens that hold a candidate's characters; a bare space before it is no part of it."""
     inside = [i for i, (b, e) in enumerate(row.offsets) if b < end and e > begin]
     kept = [i for i in inside if row.ids[i] not in reader.bare] or inside
@@ -65,13 +70,7 @@ def _gap_masked(reader: Reader, row: Pieces, gap: range) -> tuple[Row, list[int]
 
 def _hide(reader: Reader, ids: Sequence[int], hidden: Sequence[bool]) -> tuple[Row, list[int]]:
     """A row with the hidden tokens masked, and labels that ask for exactly those."""
-    mask = reader.tokenizer.mask_token_id
-    if mask is None:
-        raise ModelError(
-            "the tokenizer has no mask token",
-            wanted="one, to score text with a masked language model",
-            fix="use a causal or encoder-decoder model, or a tokenizer with a mask",
-        )
+    mask = mask_of(reader)
     row = reader.frame.wrap([mask if out else token for token, out in zip(ids, hidden, strict=True)])
     start = reader.frame.offset()
     labels = [IGNORED] * len(row[0])
@@ -81,14 +80,26 @@ def _hide(reader: Reader, ids: Sequence[int], hidden: Sequence[bool]) -> tuple[R
     return row, labels
 
 
+def mask_of(reader: Reader) -> int:
+    """The mask's id; a ModelError where the tokenizer has none."""
+    mask: int | None = reader.tokenizer.mask_token_id
+    if mask is None:
+        raise ModelError(
+            "the tokenizer has no mask token",
+            wanted="one, to score text with a masked language model",
+            fix="use a causal or encoder-decoder model, or a tokenizer with a mask",
+        )
+    return mask
+
+
 def _gap_causal(reader: Reader, row: Pieces, gap: range) -> tuple[Row, list[int]]:
-    start = _start_token(reader)
+    start = start_token(reader)
     kept = _around(gap, len(row.ids), reader.max_length - len(start))
     ids = [row.ids[i] for i in kept]
     return ([*start, *ids], [0] * (len(start) + len(ids))), [IGNORED] * len(start) + ids
 
 
-def _start_token(reader: Reader) -> list[int]:
+def start_token(reader: Reader) -> list[int]:
     """What a causal model reads first, so that the first token of a text is scored as well."""
     tokenizer = reader.tokenizer
     candidates = (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id)
@@ -141,7 +152,7 @@ def _text_hidden(reader: Reader, index: int, row: Pieces, n_bytes: int) -> Itera
 
 def _text_causal(reader: Reader, index: int, row: Pieces, n_bytes: int) -> Iterator[Features]:
     """Windows that share some context; what an earlier window has scored is not scored again."""
-    start = _start_token(reader)
+    start = start_token(reader)
     seen = 0
     for chunk in chunks(len(row.ids), reader.max_length - len(start), reader.stride, share=4):
         ids = row.ids[chunk.start : chunk.stop]
