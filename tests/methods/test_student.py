@@ -142,7 +142,7 @@ def test_sizes_that_cannot_be_are_refused_before_anything_runs(model, tmp_path, 
         (
             {"width": 16, "start": "random"},
             {"hidden": 1.0},
-            r"phase1\.losses\.hidden: random states of width 16",
+            r"phase1\.losses\.hidden: states of width 16",
         ),
     ],
 )

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from isogloss.core.config import Record
+from isogloss.core.errors import RecipeError
 
 
 def _by_weight(value: Any) -> Any:
@@ -125,6 +126,36 @@ class DistillationLosses(Record):
     def needs_teacher(self) -> bool:
         """False when gold alone teaches."""
         return set(self.weights) != {"gold"}
+
+    def refuse_incomparable(
+        self, student: Any, teacher: Any, *, turned_to: int | None = None, where: str = "losses"
+    ) -> None:
+        """Refuse losses that models of these shapes cannot be compared by.
+
+        Args:
+            student, teacher: their transformers configurations.
+            turned_to: the width that the teacher's hidden states are turned into before they are compared;
+                None leaves them as they are.
+            where: the key of these losses in a recipe.
+
+        Raises:
+            RecipeError: attention maps of other numbers of heads, or hidden states of other widths.
+        """
+        heads = student.num_attention_heads, teacher.num_attention_heads
+        if "attention" in self.weights and heads[0] != heads[1]:
+            raise RecipeError(
+                f"{where}.attention: maps of {heads[0]} heads beside the teacher's {heads[1]}",
+                wanted="as many heads, or relations, which any two numbers of heads can be compared by",
+                fix=f"--set {where}.attention=0 --set {where}.relations=1",
+            )
+        widths = student.hidden_size, teacher.hidden_size if turned_to is None else turned_to
+        if "hidden" in self.weights and widths[0] != widths[1]:
+            raise RecipeError(
+                f"{where}.hidden: states of width {widths[0]} beside the teacher's {widths[1]}",
+                wanted="one width, or a student whose start is copied, which gives directions to compare by; "
+                "or relations, which any two widths can be compared by",
+                fix=f"--set {where}.hidden=0 --set {where}.relations=1",
+            )
 
 
 GENERAL = DistillationLosses(hidden=HiddenLoss(weight=1.0), attention=AttentionLoss(weight=1.0))

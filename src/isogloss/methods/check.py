@@ -110,21 +110,11 @@ def _check_comparable(recipe: DistilRecipe, config: Any, path: str) -> None:
     phases = {"phase1": recipe.phase1, "phase2": recipe.phase2}
     if recipe.phase2 is not None and recipe.phase2.teacher is None:
         del phases["phase2"]
+    turned_to = student.hidden_size if recipe.student.start == "copied" else None
     for name, phase in phases.items():
-        weights = phase.losses.weights if phase else {}
-        ours, theirs = student.num_attention_heads, config.num_attention_heads
-        if "attention" in weights and ours != theirs:
-            raise RecipeError(
-                f"{path}{name}.losses.attention: maps of {ours} heads beside the teacher's {theirs}",
-                wanted="as many heads, or relations, which any two numbers of heads can be compared by",
-                fix=f"--set {path}{name}.losses.attention=0 --set {path}{name}.losses.relations=1",
-            )
-        widths = student.hidden_size, config.hidden_size
-        if "hidden" in weights and widths[0] != widths[1] and recipe.student.start == "random":
-            raise RecipeError(
-                f"{path}{name}.losses.hidden: random states of width {widths[0]} beside {widths[1]}",
-                wanted="student.start: copied, which gives the directions to compare by; or other losses",
-                fix=f"--set {path}{name}.losses.hidden=0 --set {path}{name}.losses.relations=1",
+        if phase is not None:
+            phase.losses.refuse_incomparable(
+                student, config, turned_to=turned_to, where=f"{path}{name}.losses"
             )
 
 

@@ -57,8 +57,8 @@ class Distillation(nn.Module):
         """Look whether the two can be compared so.
 
         Raises:
-            ModelError: another number of layers than the student has, one that the teacher does not have, or
-                widths or numbers of heads that a loss cannot compare.
+            ModelError: another number of layers than the student has, or one that the teacher does not have.
+            RecipeError: widths or numbers of heads that a loss cannot compare.
         """
         super().__init__()
         self.student = student
@@ -71,7 +71,10 @@ class Distillation(nn.Module):
         self._causal = parts.family.kind == "decoder"
         self._related = _related(losses, parts, teacher)
         if teacher is not None:
-            _check_shapes(parts, anatomy(teacher.model), self.layers, losses, basis)
+            theirs = anatomy(teacher.model)
+            _check_layers(parts, theirs, self.layers)
+            turned_to = None if basis is None else basis.shape[1]
+            losses.refuse_incomparable(parts.config, theirs.config, turned_to=turned_to)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "*layers"]]:
         """Each loss by name, one number or one per layer or relation; padding is left out of all.
@@ -158,32 +161,12 @@ _INNER = {
 }
 
 
-def _check_shapes(
-    student: Anatomy,
-    teacher: Anatomy,
-    layers: Sequence[int],
-    losses: DistillationLosses,
-    basis: Tensor | None,
-) -> None:
+def _check_layers(student: Anatomy, teacher: Anatomy, layers: Sequence[int]) -> None:
     if len(layers) != len(student.layers) or not all(0 <= layer < len(teacher.layers) for layer in layers):
         raise ModelError(
             f"a student of {len(student.layers)} layers compared with the teacher's layers {list(layers)}",
             wanted=f"{len(student.layers)} numbers from 0 to {len(teacher.layers) - 1}",
             fix="give one teacher layer for each of the student's",
-        )
-    ours, theirs = (parts.config.hidden_size for parts in (student, teacher))
-    if "hidden" in losses.weights and (theirs if basis is None else basis.shape[1]) != ours:
-        raise ModelError(
-            f"hidden states of width {ours} compared with the teacher's, of width {theirs}",
-            wanted="one width, or a student that was made narrower by isogloss and knows its directions",
-            fix="leave `hidden` out and take `relations`, which compare any two widths",
-        )
-    heads = [parts.config.num_attention_heads for parts in (student, teacher)]
-    if "attention" in losses.weights and heads[0] != heads[1]:
-        raise ModelError(
-            f"attention maps of {heads[0]} heads compared with the teacher's {heads[1]}",
-            wanted="the same number of heads",
-            fix="leave `attention` out and take `relations`, which compare any two numbers of heads",
         )
 
 
