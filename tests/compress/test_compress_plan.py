@@ -16,7 +16,7 @@ from isogloss.compress.plan import (
     blocks_of,
     candidates,
     choose,
-    student_config,
+    planned_config,
 )
 from isogloss.core.errors import UserError
 from isogloss.models.backbone import empty_model
@@ -45,7 +45,7 @@ def all_of(config, auto="masked", *, storages=("fp32",), lines=True, blocks=None
 def test_bytes_are_those_of_a_model_really_built(model_type, storage):
     config, auto = small_config(model_type), language_head(model_type)
     for one in all_of(config, auto, storages=(storage,))[:: len(SIZES) + 1]:
-        built = student_config(config, layers=one.layers, block=one.block, vocabulary=one.vocabulary.size)
+        built = planned_config(config, layers=one.layers, block=one.block, vocabulary=one.vocabulary.size)
         model = empty_model(built, auto)
         assert one.weight_bytes == stored_bytes(model, storage) + header_bytes(model)
 
@@ -53,7 +53,7 @@ def test_bytes_are_those_of_a_model_really_built(model_type, storage):
 def test_a_file_is_no_larger_than_planned(tmp_path):
     config = small_config()
     one = all_of(config)[0]
-    built = student_config(config, layers=one.layers, block=one.block, vocabulary=one.vocabulary.size)
+    built = planned_config(config, layers=one.layers, block=one.block, vocabulary=one.vocabulary.size)
     model = empty_model(built, "masked")
     save_file({name: tensor.detach() for name, tensor in model.named_parameters()}, tmp_path / "weights")
     assert 0.9 < (tmp_path / "weights").stat().st_size / one.weight_bytes <= 1

@@ -161,8 +161,8 @@ def _block(config: Any) -> Block:
     return Block(int(config.hidden_size), int(config.num_attention_heads), units_of(config))
 
 
-def student_config(config: Any, *, layers: int, block: Block, vocabulary: int) -> Any:
-    """The configuration of a student; no weights are needed.
+def planned_config(config: Any, *, layers: int, block: Block, vocabulary: int) -> Any:
+    """The configuration of a student with these sizes, its teacher's last layers of blocks; no weights are needed.
 
     Raises:
         ModelError: sizes that a student of this teacher cannot have.
@@ -222,7 +222,7 @@ class _Bytes:
 
     def __init__(self, config: Any, auto: Auto, block: Block, storage: Storage) -> None:
         def measured(layers: int, vocabulary: int) -> int:
-            sizes = student_config(config, layers=layers, block=block, vocabulary=vocabulary)
+            sizes = planned_config(config, layers=layers, block=block, vocabulary=vocabulary)
             with torch.device("meta"):
                 model = empty_model(sizes, auto)
             return stored_bytes(model, storage) + header_bytes(model)

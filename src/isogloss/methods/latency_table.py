@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from isogloss.compress.plan import Block, Line, special_ids, student_config
+from isogloss.compress.plan import Block, Line, planned_config, special_ids
 from isogloss.core.errors import ModelError
 from isogloss.core.files import write_json
 from isogloss.core.machine import load, machine
@@ -121,7 +121,7 @@ def _check_length(config: Any, length: int) -> None:
 
 
 def _key(config: Any, block: Block, conditions: Conditions) -> str:
-    sizes = student_config(config, layers=1, block=block, vocabulary=_ROWS).to_dict()
+    sizes = planned_config(config, layers=1, block=block, vocabulary=_ROWS).to_dict()
     facts = {key: value for key, value in sizes.items() if key not in _IRRELEVANT}
     text = json.dumps([machine(), facts, asdict(conditions)], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
@@ -132,7 +132,7 @@ def _measure(config: Any, block: Block, conditions: Conditions) -> Measured:
     rows = max([_ROWS, *(index + 1 for index in special_ids(config))])
     calls = {}
     for layers in sorted({1, (deep + 1) // 2, deep}):
-        sizes = student_config(config, layers=layers, block=block, vocabulary=rows)
+        sizes = planned_config(config, layers=layers, block=block, vocabulary=rows)
         with seeded(0):
             model = empty_model(sizes, "base")
         row = random_rows(model, batch=1, length=conditions.length)
