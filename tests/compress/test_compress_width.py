@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from every_family import LAYERS, language_head, small_batch, small_model
 from isogloss.compress.attention import _nearest_frequencies, _smaller_scores, _smaller_values
 from isogloss.compress.basis import basis_of, state_moment
-from isogloss.compress.width import narrow, narrow_config
+from isogloss.compress.shape import narrow_config
+from isogloss.compress.width import narrow
 from isogloss.core.errors import DataError, ModelError
 from isogloss.models.backbone import seeded
 from isogloss.models.outputs import run

@@ -16,7 +16,7 @@ import torch
 from isogloss.compress.feedforward import units_of, with_units
 from isogloss.compress.heads import own_head_size
 from isogloss.compress.layers import layer_map, layered_config
-from isogloss.compress.width import narrow_config
+from isogloss.compress.shape import narrow_config
 from isogloss.core.errors import ModelError, UserError
 from isogloss.models.backbone import Auto, empty_model
 from isogloss.models.matrices import head_size
@@ -162,7 +162,7 @@ def _block(config: Any) -> Block:
 
 
 def planned_config(config: Any, *, layers: int, block: Block, vocabulary: int) -> Any:
-    """The configuration of a student with these sizes, its teacher's last layers of blocks; no weights are needed.
+    """The configuration of a student of these sizes, the last layer of each block; no weights are needed.
 
     Raises:
         ModelError: sizes that a student of this teacher cannot have.

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from isogloss.compress.observe import Batch
 from isogloss.models.matrices import Matrix
 
+_HEAD_TOKENS = 4096
 _STEPS = 100
 _START = 0.1
 """Typical input of the activation at the start: so small that GELU and its like are nearly linear there."""
+
+
+class Samples:
+    """What the head's transform reads and makes, for some thousand tokens spread evenly over the text."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        tokens = sum(int((batch["attention_mask"] != 0).sum()) for batch in batches)
+        self._every = -(-tokens // _HEAD_TOKENS)
+        self._states: list[Tensor] = []
+        self._features: list[Tensor] = []
+
+    def read_states(self, states: Tensor) -> None:
+        """Before the transform (before the last norm, where there is one in front of it)."""
+        self._states.append(states[:: self._every].double())
+
+    def read_features(self, features: Tensor) -> None:
+        """Behind it."""
+        self._features.append(features[:: self._every].double())
+
+    def together(self) -> tuple[Float[Tensor, "tokens large"], Float[Tensor, "tokens large"]]:
+        """States and features of the same tokens."""
+        return torch.cat(self._states), torch.cat(self._features)
 
 
 class Transform(NamedTuple):
@@ -51,38 +75,63 @@ def fit_transform(
         gram: second moment of the output layer's rows; an error e of a feature is e' gram e in the scores.
     """
     metric, whiten = _root(gram)[0], _root(states.T @ states / len(states))[1]
-    given = states @ whiten
-    # Between one size for all coordinates and each its own: LayerNorm then bends the targets least.
-    sizes = wanted.square().mean(dim=0).sqrt().clamp(min=1e-12).sqrt()
-    # Least squares, for the states are white; torch's lstsq gives other last digits on other days.
-    linear = (wanted / sizes).T @ given / len(given)
-    weight = _free(linear * _START / (given @ linear.T).std())
-    offset = _free(torch.zeros_like(sizes)) if bias else None
+    fitting = _Fitting(states @ whiten, wanted, activation=activation, bias=bias, shift=shift, eps=eps)
+    fitting.improve(metric)
+    return fitting.transform(whiten)
 
-    def normalised() -> Tensor:
-        hidden = activation(nn.functional.linear(given, weight, offset))
-        return nn.functional.layer_norm(hidden, hidden.shape[-1:], eps=eps)
 
-    with torch.no_grad():
-        made = normalised()
-        size = (made * wanted).sum(dim=0) / made.square().sum(dim=0).clamp(min=1e-12)
-        unit = (wanted @ metric).square().mean().clamp(min=1e-12)
-    scale = _free(torch.ones_like(size))
-    lift = _free(torch.zeros_like(size)) if shift else None
-    free = [one for one in (weight, offset, scale, lift) if one is not None]
-    optimiser = torch.optim.LBFGS(free, max_iter=_STEPS, history_size=30, line_search_fn="strong_wolfe")
+class _Fitting:
+    """A transform of white states on its way to the features wanted, from the best linear map on."""
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        made = normalised() * scale * size + (0 if lift is None else lift)
-        loss = ((made - wanted) @ metric).square().mean() / unit
-        loss.backward()
-        return loss
+    def __init__(
+        self,
+        given: Float[Tensor, "tokens small"],
+        wanted: Float[Tensor, "tokens small"],
+        *,
+        activation: Callable[[Tensor], Tensor],
+        bias: bool,
+        shift: bool,
+        eps: float,
+    ) -> None:
+        self._given, self._wanted, self._activation, self._eps = given, wanted, activation, eps
+        # Between one size for all coordinates and each its own: LayerNorm then bends the targets least.
+        sizes = wanted.square().mean(dim=0).sqrt().clamp(min=1e-12).sqrt()
+        # Least squares, for the states are white; torch's lstsq gives other last digits on other days.
+        linear = (wanted / sizes).T @ given / len(given)
+        self._weight = _free(linear * _START / (given @ linear.T).std())
+        self._offset = _free(torch.zeros_like(sizes)) if bias else None
+        with torch.no_grad():
+            made = self._normalised()
+            self._size = (made * wanted).sum(dim=0) / made.square().sum(dim=0).clamp(min=1e-12)
+        self._scale = _free(torch.ones_like(sizes))
+        self._lift = _free(torch.zeros_like(sizes)) if shift else None
 
-    with torch.enable_grad():
-        optimiser.step(closure)
-    dense = Matrix(weight.detach() @ whiten, None if offset is None else offset.detach())
-    return Transform(dense, scale.detach() * size, None if lift is None else lift.detach())
+    def _normalised(self) -> Float[Tensor, "tokens small"]:
+        hidden = self._activation(nn.functional.linear(self._given, self._weight, self._offset))
+        return nn.functional.layer_norm(hidden, hidden.shape[-1:], eps=self._eps)
+
+    def improve(self, metric: Float[Tensor, "small small"]) -> None:
+        """Towards the smallest error of the scores, whose size is that of the features' times `metric`."""
+        unit = (self._wanted @ metric).square().mean().clamp(min=1e-12)
+        free = [one for one in (self._weight, self._offset, self._scale, self._lift) if one is not None]
+        optimiser = torch.optim.LBFGS(free, max_iter=_STEPS, history_size=30, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            lift = 0 if self._lift is None else self._lift
+            made = self._normalised() * self._scale * self._size + lift
+            loss = ((made - self._wanted) @ metric).square().mean() / unit
+            loss.backward()
+            return loss
+
+        with torch.enable_grad():
+            optimiser.step(closure)
+
+    def transform(self, whiten: Float[Tensor, "small small"]) -> Transform:
+        """As found, of states that are not white yet."""
+        offset, lift = (None if one is None else one.detach() for one in (self._offset, self._lift))
+        dense = Matrix(self._weight.detach() @ whiten, offset)
+        return Transform(dense, self._scale.detach() * self._size, lift)
 
 
 def _free(tensor: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ What is exact at full width, and what is not:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,81 +32,20 @@ from torch import Tensor, nn
 
 from isogloss.compress.attention import AttentionCut, attention_cuts
 from isogloss.compress.basis import basis_of, state_moment
-from isogloss.compress.feedforward import units_of
-from isogloss.compress.heads import (
-    important_heads,
-    own_head_size,
-    with_heads,
-)
+from isogloss.compress.heads import important_heads
 from isogloss.compress.norms import NormFit
 from isogloss.compress.observe import Batch, Reader, observe
-from isogloss.compress.transform import fit_transform
-from isogloss.core.errors import ModelError
+from isogloss.compress.shape import narrow_config
+from isogloss.compress.stream import STREAMS, Stream, norms_of, refuse_strangers
+from isogloss.compress.transform import Samples, fit_transform
 from isogloss.models.anatomy import Anatomy, anatomy
-from isogloss.models.families import family_of
-from isogloss.models.matrices import (
-    LayerMatrices,
-    Matrix,
-    Weights,
-    head_size,
-    inside,
-    layer_matrices,
-)
+from isogloss.models.matrices import LayerMatrices, Matrix, Weights, inside, layer_matrices
 from isogloss.models.rebuild import rebuild
 
-
-@dataclass(frozen=True)
-class Stream:
-    """Where the residual stream begins and ends in a family. Paths start at the base model.
-
-    Attributes:
-        tables: embeddings whose rows are added up to make it.
-        table_norm: the norm that it then passes; None where it passes none.
-        behind: norms stand on the stream, behind each block, instead of in front of the blocks.
-        transform: matrix and norm of the head before the output layer, from the whole model; None where the
-            output layer reads the last norm.
-        activation: config key of the function between these two, or (if there is none) the function's name.
-    """
-
-    tables: tuple[str, ...]
-    table_norm: str | None
-    behind: bool
-    transform: tuple[str, str] | None = None
-    activation: str = ""
-
-
-_BERT_TABLES = tuple(f"embeddings.{kind}_embeddings" for kind in ("word", "position", "token_type"))
-_STREAMS: dict[str, Stream] = {
-    "bert": Stream(
-        _BERT_TABLES,
-        "embeddings.LayerNorm",
-        behind=True,
-        transform=("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
-        activation="hidden_act",
-    ),
-    "roberta": Stream(
-        _BERT_TABLES,
-        "embeddings.LayerNorm",
-        behind=True,
-        transform=("lm_head.dense", "lm_head.layer_norm"),
-        activation="gelu",
-    ),
-    "modernbert": Stream(
-        ("embeddings.tok_embeddings",),
-        "embeddings.norm",
-        behind=False,
-        transform=("head.dense", "head.norm"),
-        activation="classifier_activation",
-    ),
-    "gpt2": Stream(("wte", "wpe"), None, behind=False),
-    "llama": Stream(("embed_tokens",), None, behind=False),
-}
-# Gemma multiplies its embeddings by the root of its width, and its norms by one more than their weights.
-_HEAD_TOKENS = 4096
 _ROWS = 1 << 15
+"""Of a vocabulary's table that are in double precision at a time."""
 _RIDGE = 1e-3
 """Of the mean variance of a direction of the vocabulary: the weakest ones would need huge features."""
-_MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "modernbert", "gpt2", "llama", "mistral", "qwen2", "qwen3")
 
 
 @dataclass(frozen=True)
@@ -122,70 +60,6 @@ class Narrowed:
 
     model: Any
     basis: Float[Tensor, "large small"]
-
-
-def narrow_config(config: Any, *, width: int, heads: int | None = None) -> Any:
-    """The configuration of the narrower model; no weights are needed, so it serves planning.
-
-    Args:
-        width: size of the hidden states.
-        heads: heads per layer. None is the present number; where heads together must be as wide as the model
-            each then becomes smaller, or, if they cannot share the width out evenly, as many are kept as fill
-            it.
-
-    Raises:
-        ModelError: a family we cannot make narrower, or sizes that do not fit together.
-    """
-    _refuse_unknown(config)
-    there, size = int(config.hidden_size), head_size(config)
-    if not 0 < width <= there:
-        raise ModelError(
-            f"width {width} for a model that is {there} wide",
-            wanted=f"a number from 1 to {there}",
-            fix="lower student.width, or leave it out to keep the width",
-        )
-    new = copy.deepcopy(config)
-    setattr(new, family_of(config.model_type).feedforward_key, units_of(config))
-    if own_head_size(config):
-        new.head_dim = size  # Qwen 2 would take width / heads
-        _check_heads(config, width, heads or config.num_attention_heads)
-        new.hidden_size = width
-        return new if heads is None else with_heads(new, heads)
-    if heads is None:
-        heads = int(config.num_attention_heads)
-        if width % (_least_size(config) * heads) and width % size == 0:
-            heads = width // size
-    _check_heads(config, width, heads)
-    new.hidden_size, new.num_attention_heads = width, heads
-    return new
-
-
-def _least_size(config: Any) -> int:
-    """Where heads make up the width, of what their size is a multiple: rotary positions turn pairs."""
-    rotary = family_of(config.model_type).positions == "rotary"
-    return 2 if rotary and not own_head_size(config) else 1
-
-
-def _check_heads(config: Any, width: int, heads: int) -> None:
-    there, size, own = int(config.num_attention_heads), head_size(config), own_head_size(config)
-    unit = _least_size(config) * heads
-    if 0 < heads <= there and width % unit == 0 and (own or width <= heads * size):
-        return
-    raise ModelError(
-        f"width {width} with {heads} heads, of a model with {there} heads of size {size}",
-        wanted=f"a width that is a multiple of {unit}" + ("" if own else f", at most {heads * size}"),
-        fix="choose student.width and student.heads together"
-        + ("" if own else f", for instance width {max(1, there // 2) * size}"),
-    )
-
-
-def _refuse_unknown(config: Any) -> None:
-    if config.model_type not in _MODEL_TYPES:
-        raise ModelError(
-            f"a narrower {config.model_type} model",
-            wanted=f"one of: {', '.join(_MODEL_TYPES)}",
-            fix="leave out student.width; fewer layers and a smaller vocabulary work for every model",
-        )
 
 
 def narrow(
@@ -212,47 +86,15 @@ def narrow(
     """
     config = narrow_config(model.config, width=width, heads=heads)
     batches, parts = list(batches), anatomy(model)
-    _refuse_strangers(parts)
+    refuse_strangers(parts)
     if basis is None:
-        layer_norm = isinstance(_norms(parts)[-1][1], nn.LayerNorm)
+        layer_norm = isinstance(norms_of(parts)[-1][1], nn.LayerNorm)
         basis = basis_of(state_moment(model, batches), width, ones=layer_norm)
     kept = None
     if config.num_attention_heads < model.config.num_attention_heads:
         kept = important_heads(model, batches, config.num_attention_heads)
     narrower = _Narrowing(parts, basis.double().to(model.device), config, batches, kept).model()
     return Narrowed(narrower, basis.float())
-
-
-def _norms(parts: Anatomy) -> list[tuple[str, nn.Module]]:
-    """Every norm on or beside the stream, by its path from the whole model, in the order they are passed."""
-    stream, names = _STREAMS[parts.family.name], layer_matrices(parts.family.name)
-    paths = [f"{parts.prefix}{stream.table_norm}"] if stream.table_norm else []
-    paths += [inside(parts, layer, name) for layer in range(len(parts.layers)) for name in names.norms]
-    paths += [f"{parts.prefix}{parts.family.final_norm}"] if parts.family.final_norm else []
-    found = [(path, parts.model.get_submodule(path)) for path in paths]
-    return [(path, norm) for path, norm in found if not isinstance(norm, nn.Identity)]
-
-
-class _Samples:
-    """What the head's transform reads and makes, for some thousand tokens spread evenly over the text."""
-
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        tokens = sum(int((batch["attention_mask"] != 0).sum()) for batch in batches)
-        self._every = -(-tokens // _HEAD_TOKENS)
-        self._states: list[Tensor] = []
-        self._features: list[Tensor] = []
-
-    def read_states(self, states: Tensor) -> None:
-        """Before the transform (before the last norm, where there is one in front of it)."""
-        self._states.append(states[:: self._every].double())
-
-    def read_features(self, features: Tensor) -> None:
-        """Behind it."""
-        self._features.append(features[:: self._every].double())
-
-    def together(self) -> tuple[Float[Tensor, "tokens large"], Float[Tensor, "tokens large"]]:
-        """States and features of the same tokens."""
-        return torch.cat(self._states), torch.cat(self._features)
 
 
 class _Narrowing:
@@ -265,18 +107,18 @@ class _Narrowing:
         self, parts: Anatomy, basis: Tensor, config: Any, batches: Sequence[Batch], kept: Tensor | None
     ) -> None:
         self.parts, self.basis, self.config, self.batches = parts, basis, config, batches
-        self.stream: Stream = _STREAMS[parts.family.name]
+        self.stream: Stream = STREAMS[parts.family.name]
         self.names: LayerMatrices = layer_matrices(parts.family.name)
         self.weights = Weights(parts)
         self.tied = parts.lm_head is not None and parts.lm_head.weight is parts.embedding.weight
         self.final = f"{parts.prefix}{parts.family.final_norm}"
-        self.fits = {path: self._fit(path, norm) for path, norm in _norms(parts)}
+        self.fits = {path: self._fit(path, norm) for path, norm in norms_of(parts)}
         self.kept = kept
 
     def model(self) -> Any:
         """The narrower model."""
         cuts = attention_cuts(self.parts, self.config, self.batches, self.kept)
-        last = _Samples(self.batches)
+        last = Samples(self.batches)
         self._observe(last)
         self._tables()
         for layer in range(len(self.parts.layers)):
@@ -307,9 +149,9 @@ class _Narrowing:
         scaled = (weight / weight.abs().mean())[:, None] * self.basis
         return scaled - scaled.mean(dim=0)
 
-    def _observe(self, last: _Samples) -> None:
+    def _observe(self, last: Samples) -> None:
         """One pass over the text for all norms and for the head."""
-        inputs: dict[nn.Module, Reader] = {norm: self.fits[path].read for path, norm in _norms(self.parts)}
+        inputs: dict[nn.Module, Reader] = {norm: self.fits[path].read for path, norm in norms_of(self.parts)}
         outputs: dict[nn.Module, Reader] = {}
         if self._has_transform():
             assert self.stream.transform is not None
@@ -393,7 +235,7 @@ class _Narrowing:
         if shift is not None:
             self.weights.tensors[f"{path}.bias"] = shift
 
-    def _head(self, last: _Samples) -> None:
+    def _head(self, last: Samples) -> None:
         if self.parts.lm_head is None:
             return
         if self._has_transform():
@@ -402,7 +244,7 @@ class _Narrowing:
             path = self._path_of(self.parts.lm_head)
             self.weights.write(path, self._read_through(self._matrix(path), self.final))
 
-    def _transform(self, last: _Samples) -> None:
+    def _transform(self, last: Samples) -> None:
         assert self.stream.transform is not None
         dense, norm = self.stream.transform
         module: Any = self.parts.model.get_submodule(norm)
@@ -479,18 +321,3 @@ def _covariance(left: Tensor, right: Tensor) -> Float[Tensor, "left right"]:
     pieces = zip(one.split(_ROWS), other.split(_ROWS), strict=True)
     product = torch.stack([a.double().T @ b.double() for a, b in pieces]).sum(dim=0) / len(one)
     return product - torch.outer(one.mean(dim=0).double(), other.mean(dim=0).double())
-
-
-def _refuse_strangers(parts: Anatomy) -> None:
-    """Heads for tasks and poolers are as wide as the model too, and in none of our tables."""
-    ours = [path for path, module in parts.model.named_modules() if module is parts.lm_head]
-    if parts.lm_head is not None:
-        ours += _STREAMS[parts.family.name].transform or ()
-    for name, parameter in parts.model.named_parameters():
-        known = parameter is parts.lm_bias or any(name.startswith(f"{path}.") for path in ours)
-        if parts.place(name).part == "head" and not known:
-            raise ModelError(
-                f"a {type(parts.model).__name__} to be made narrower, with {name} in it",
-                wanted="a bare model, or one with a language-model head",
-                fix="make the model narrower before it gets another head",
-            )

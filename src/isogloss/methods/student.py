@@ -16,8 +16,9 @@ from torch import Tensor
 from isogloss.compress.feedforward import keep_units, most_important, unit_importance, with_units
 from isogloss.compress.heads import important_heads, keep_heads, with_heads
 from isogloss.compress.layers import keep_layers, layer_map, layered_config
+from isogloss.compress.shape import narrow_config
 from isogloss.compress.vocabulary import keep_rows
-from isogloss.compress.width import narrow, narrow_config
+from isogloss.compress.width import narrow
 from isogloss.core.config import Record
 from isogloss.core.files import whole_folder
 from isogloss.core.processes import main_first
