@@ -7,6 +7,7 @@ import torch
 
 import isogloss.methods.pretrain as pretrain_module
 from isogloss.core.errors import ModelError, RecipeError
+from isogloss.methods import deltas
 from isogloss.methods.deltas import apply_deltas, read_delta, wardrobe
 from isogloss.methods.planning import plan
 from isogloss.models.anatomy import anatomy
@@ -14,6 +15,7 @@ from isogloss.models.backbone import load_model, load_tokenizer
 from isogloss.models.portions import portions
 from isogloss.sparse.delta import fingerprint
 from isogloss.sparse.select import count
+from isogloss.sparse.wardrobe import bytes_of_copies
 from isogloss.vocab.fingerprint import fingerprint as vocabulary_fingerprint
 from tiny_runs import FINETUNE, PRETRAIN, logged, ran, tiny
 
@@ -84,6 +86,26 @@ def test_a_model_wears_it_and_is_bare_again(run, model):
     assert all(torch.equal(wanted[name], tensor) for name, tensor in wearing.state_dict().items())
     worn.wear("eng")
     assert all(torch.equal(bare.state_dict()[name], tensor) for name, tensor in wearing.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("copies", "free", "made"),
+    [
+        (None, 4, True),
+        (None, 3, False),
+        (None, None, False),
+        (True, 0, True),
+        (False, 100, False),
+    ],
+)
+def test_copies_are_made_where_four_times_their_memory_is_free(run, model, monkeypatch, copies, free, made):
+    wearing = load_model(model, "masked")
+    path = run.folder / "deltas" / "fr-Latn.safetensors"
+    size = bytes_of_copies(portions(wearing).base, {"fra": read_delta(path)})
+    monkeypatch.setattr(deltas, "free_memory", lambda: free and free * size)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    worn = wardrobe(wearing, load_tokenizer(model), {"fra": path, "eng": None}, copies=copies)
+    assert worn.copies is made
 
 
 def test_both_phases_are_logged_with_their_ledgers(run):

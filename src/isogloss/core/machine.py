@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _PACKAGES = ("torch", "transformers", "numpy")
 
@@ -34,6 +35,72 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory(*, root: Path = Path("/")) -> int | None:
+    """Bytes that can still be taken without swapping; None where the system does not say, as only Linux does.
+
+    What the machine has available, or what the control groups of this process, such as a container's, leave
+    of their limits where that is less. Files in the page cache that nobody uses count as free.
+
+    Args:
+        root: of the folders `proc` and `sys`.
+    """
+    try:
+        table = (root / "proc/meminfo").read_text(encoding="utf-8")
+        available = next(line for line in table.splitlines() if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    return min([1024 * int(available.split()[1]), *_left_by_groups(root)])
+
+
+class _Groups(NamedTuple):
+    """Where one version of Linux's control groups says what memory they have: folder and names of files."""
+
+    folder: str
+    limit: str
+    usage: str
+    reclaimable: str
+
+
+_GROUPS = {
+    "": _Groups("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": _Groups(
+        "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    ),
+}
+"""By the controller's name in /proc/self/cgroup: version 2, which has one for all, and version 1."""
+
+
+def _left_by_groups(root: Path) -> Iterator[int]:
+    """What each limited group that this process is in leaves, from its own up to the one above all."""
+    try:
+        memberships = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for membership in memberships:
+        _, controller, path = membership.split(":", 2)
+        if (groups := _GROUPS.get(controller)) is None:
+            continue
+        top = root / groups.folder
+        own = top / path.strip("/")
+        for folder in (own, *own.parents):
+            yield from _left_by(folder, groups)
+            if folder == top:
+                break
+
+
+def _left_by(folder: Path, groups: _Groups) -> Iterator[int]:
+    """One number, or none where there is no limit, or a container does not see the group."""
+    try:
+        limit = (folder / groups.limit).read_text(encoding="utf-8").strip()
+        usage = int((folder / groups.usage).read_text(encoding="utf-8"))
+        facts = (folder / "memory.stat").read_text(encoding="utf-8").split()
+    except OSError:
+        return
+    if limit != "max":
+        reclaimable = int(facts[facts.index(groups.reclaimable) + 1]) if groups.reclaimable in facts else 0
+        yield max(0, int(limit) - usage + reclaimable)
 
 
 def _processor() -> str | None:

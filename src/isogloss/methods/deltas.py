@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from isogloss.compress.deltas import origins
 from isogloss.compress.layers import layer_map
 from isogloss.core.errors import ModelError
+from isogloss.core.machine import free_memory
+from isogloss.core.processes import process_count
 from isogloss.models.backbone import Auto, load_config, load_model, load_tokenizer, save_model
 from isogloss.models.origin import Origin, read_origin
 from isogloss.models.portions import Portions, portions
@@ -30,7 +33,7 @@ from isogloss.sparse.compose import Meeting, add, meetings
 from isogloss.sparse.delta import Delta, apply, check_fits, fingerprint
 from isogloss.sparse.published import load_published
 from isogloss.sparse.storage import load_delta, save_delta
-from isogloss.sparse.wardrobe import Wardrobe
+from isogloss.sparse.wardrobe import Wardrobe, bytes_of_copies
 from isogloss.vocab.fingerprint import fingerprint as vocabulary_fingerprint
 from isogloss.vocab.trimmed import load_trimmed
 
@@ -44,6 +47,10 @@ _HEADS: dict[str, Auto] = {
     "ForSequenceClassification": "label",
 }
 """By the end of a checkpoint's class name, how to load it with its head."""
+
+
+_SHARE_FOR_COPIES = 0.25
+"""Of the free memory, for a second copy of what deltas touch."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,11 @@ def _fitting(paths: Sequence[str | Path], parts: Portions, tokenizer: Any) -> De
 
 
 def wardrobe(
-    model: nn.Module, tokenizer: Any, places: Mapping[str, str | Path | None], *, copies: bool = False
+    model: nn.Module,
+    tokenizer: Any,
+    places: Mapping[str, str | Path | None],
+    *,
+    copies: bool | None = None,
 ) -> Wardrobe:
     """A model's backbone and a delta for each language; it is bare when this returns.
 
@@ -218,7 +229,8 @@ def wardrobe(
     Args:
         model: bare, as the deltas were learnt on it.
         places: of each language's delta, ours or a published one; None for a language without.
-        copies: hold each dressed tensor once more for each language, and change in no time.
+        copies: hold each dressed tensor once more for each language, and change in no time; None does where
+            these take a quarter of the free memory at most, for what is trained beside it needs some too.
 
     Raises:
         CheckpointError: a delta that is not there, or damaged.
@@ -231,10 +243,18 @@ def wardrobe(
     return Wardrobe(
         base,
         deltas,
-        copies=copies,
+        copies=_roomy(bytes_of_copies(base, deltas)) if copies is None else copies,
         base=fingerprint(base),
         vocabulary=vocabulary_fingerprint(tokenizer),
     )
+
+
+def _roomy(size: int) -> bool:
+    """Whether so many bytes are few of those that are free, here and on the GPU where there is one."""
+    free = [free_memory() or 0]
+    if torch.cuda.is_available():
+        free.append(torch.cuda.mem_get_info()[0])
+    return size * process_count() <= _SHARE_FOR_COPIES * min(free)
 
 
 def carry_delta(

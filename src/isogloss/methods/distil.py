@@ -65,7 +65,8 @@ class General(Record):
         losses: what is compared, and how much each weighs.
         layers: the teacher layer that each student layer is compared with; None: the one it was copied from.
         deltas: what the teacher wears while it reads a language: a file of its delta for each.
-        copies: hold each dressed tensor of the teacher once more for every language, and change in no time.
+        copies: hold each dressed tensor of the teacher once more for every language, and change in no time;
+            None does where the free memory is four times theirs. What is learnt is the same.
         mixture: how often each language comes; every batch is of one.
         masking: what is hidden from both models.
         length: tokens of a sequence, special ones included.
@@ -75,7 +76,7 @@ class General(Record):
     losses: DistillationLosses = GENERAL
     layers: tuple[int, ...] | None = None
     deltas: dict[LanguageTag, str] = Field(default_factory=dict)
-    copies: bool = False
+    copies: bool | None = None
     mixture: MixtureSpec = MixtureSpec(kind="fixed")
     masking: Masking = Masking()
     length: int = Field(default=256, ge=8)
@@ -168,7 +169,7 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run
     train(
         Distillation(
             TaskModel(pair.student, None, kind="text"),
-            _teacher(recipe, phase, pair) if phase.losses.needs_teacher else None,
+            _teacher(recipe, phase, pair, run) if phase.losses.needs_teacher else None,
             layers=pair.origin.layers if phase.layers is None else phase.layers,
             losses=phase.losses,
             basis=pair.origin.basis,
@@ -186,13 +187,14 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run
     )
 
 
-def _teacher(recipe: DistilRecipe, phase: General, pair: Pair) -> Teacher:
+def _teacher(recipe: DistilRecipe, phase: General, pair: Pair, run: Run) -> Teacher:
     """The teacher, in what it wears for each language."""
     model, tags = TaskModel(pair.teacher, None, kind="text"), recipe.languages.all
     if not phase.deltas:
         return Teacher(model, kept=pair.origin.kept)
     places = {tag: phase.deltas.get(tag) for tag in tags}
     worn = wardrobe(model, load_tokenizer(recipe.teacher), places, copies=phase.copies)
+    run.note(teacher_copies=worn.copies)
     return Teacher(model, kept=pair.origin.kept, wear=lambda language: worn.wear(tags[language]))
 
 

@@ -24,6 +24,7 @@ class Wardrobe:
 
     Attributes:
         wearing: the language whose delta is on; None when the model is bare.
+        copies: whether it holds each dressed tensor once more.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Wardrobe:
             ModelError: a delta is of another model or vocabulary, or changes what the model does not have.
         """
         self.wearing: str | None = None
+        self.copies = copies
         self._tensors = tensors
         self._deltas = {tag: _fitting(delta, tensors) for tag, delta in deltas.items()}
         for tag, delta in self._deltas.items():
