@@ -74,6 +74,8 @@ def recipe(tmp_path):
         ({"model": "./x"}, ["model, architecture: give exactly one"]),
         ({"mixture": {"kind": "tempered"}}, ["mixture", "needs alpha"]),
         ({"training": {"steps": 2, "select": "Swahilii"}}, ["training.select", "'Swahili' (sw-Latn)"]),
+        ({"training": {"steps": 2, "select": "gap"}}, ["training.select", "equally bad", "select: fair"]),
+        ({"training": {"steps": 2, "select": "worst-9"}}, ["training.select: worst-9, of 2 evaluated"]),
         ({"training": {"steps": 2, "select": "swa"}}, ["sw-Latn, of which there is no dev set"]),
     ],
 )

@@ -28,6 +28,8 @@ def test_a_plan_survives_being_written_and_read():
         ("{steps: 10, patience: 2}", "evaluate_every"),
         ("{steps: 10, patience: 2, evaluate_every: 1, select: last}", "select"),
         ("{steps: 10, select: swahilli}", "Swahili"),
+        ("{steps: 10, select: deviation}", "equally bad"),
+        ("{steps: 10, select: worst-0}", "worst-K"),
         ("{steps: 0}", "steps"),
         ("{steps: 10, clip: 0}", "clip"),
         ("{steps: 10, warmup: 1.5}", "warmup"),
@@ -56,3 +58,8 @@ def test_the_warm_up_is_shorter_than_the_training(total, warmup):
 def test_a_plan_is_read_without_torch():
     code = "import sys, isogloss.training.plan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("select", ["macro", "fair", "worst", "worst-3", "last"])
+def test_a_checkpoint_may_be_chosen_by_all_languages(select):
+    assert TrainingPlan(steps=10, select=select).select == select

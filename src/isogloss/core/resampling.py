@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from isogloss.core.seeds import generator
 
-Array = npt.NDArray[np.float64]
+_AT_ONCE = 4_000_000  # resampled items drawn together: 32 MB of indices
 
 
 class Estimate(NamedTuple):
@@ -34,15 +34,26 @@ def draw_counts(items: int, *, draws: int, seed: int, name: str) -> npt.NDArray[
     Returns:
         (draws, items); each row sums to `items`.
     """
-    return generator(seed, name).multinomial(items, np.full(items, 1 / items), size=draws)
+    random = generator(seed, name)
+    rows = max(1, _AT_ONCE // items)
+    counts = np.empty((draws, items), dtype=np.int64)
+    for start in range(0, draws, rows):
+        block = counts[start : start + rows]
+        chosen = random.integers(items, size=block.shape) + items * np.arange(len(block))[:, None]
+        block[:] = np.bincount(chosen.ravel(), minlength=block.size).reshape(block.shape)
+    return counts
 
 
-def interval(value: float, drawn: npt.ArrayLike, *, level: float = 0.95) -> Estimate:
-    """The percentile interval of a number from its values on resampled sets; NaN among these is left out.
+def interval(value: float, drawn: npt.ArrayLike, *, level: float = 0.95, reflected: bool = False) -> Estimate:
+    """A number's interval from its values on resampled sets; NaN among these is left out.
 
     Args:
         drawn: (draws,).
         level: the interval's coverage, between 0 and 1.
+        reflected: turn the percentile interval round about the value (the basic bootstrap, Davison and
+            Hinkley 1997, section 5.2), for numbers that noise makes larger. Resampling adds as much noise
+            again, so percentiles lie too far on that side, and the truth on the other. The interval may
+            then not hold the value itself: what was measured is noise for the most part.
 
     Returns:
         NaN for both ends when no resampled set has a value.
@@ -52,4 +63,6 @@ def interval(value: float, drawn: npt.ArrayLike, *, level: float = 0.95) -> Esti
     if not found.size:
         return Estimate(float(value), float("nan"), float("nan"))
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    if reflected:
+        low, high = 2 * value - high, 2 * value - low
     return Estimate(float(value), float(low), float(high))

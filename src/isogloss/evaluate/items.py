@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from isogloss.core.errors import DataError
 from isogloss.data.records import ChoiceExample, Example, GapExample, TagsExample
 from isogloss.evaluate.metrics import attachment, bits_per_byte, em_f1, spans
 from isogloss.evaluate.predictions import Prediction
@@ -28,9 +29,36 @@ def items(
         predictions: one per example, in the same order.
         language: decides how answers are normalised (QA).
     """
+    return [item for _, item in _scored(metric, examples, predictions, language) if item.weight]
+
+
+def items_by_id(
+    metric: str, examples: Sequence[Example], predictions: Sequence[Prediction], language: str
+) -> dict[str, Item]:
+    """The same by the examples' ids, to compare languages, or models, on the same items.
+
+    Here a sentence in which nobody has found a span stays, with weight 0: of another model it may count.
+
+    Raises:
+        DataError: two examples of one id.
+    """
+    scored = _scored(metric, examples, predictions, language)
+    found = dict(scored)
+    if len(found) < len(scored):
+        names = [name for name, _ in scored]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"two examples in {language} have the id {twice!r}", wanted="each id once")
+    return found
+
+
+def _scored(
+    metric: str, examples: Sequence[Example], predictions: Sequence[Prediction], language: str
+) -> list[tuple[str, Item]]:
     score = _SCORES.get(metric)
     pairs = zip(examples, predictions, strict=True)
-    return [item for pair in pairs if (item := score(*pair, language)) is not None] if score else []
+    if score is None:
+        return []
+    return [(pair[0].id, item) for pair in pairs if (item := score(*pair, language)) is not None]
 
 
 def _accuracy(example: Any, prediction: Any, language: str) -> Item | None:
@@ -59,7 +87,7 @@ def _span_f1(example: Any, prediction: Any, language: str) -> Item | None:
         return None
     gold, found = set(spans(example.tags)), set(spans(prediction.tags))
     total = len(gold) + len(found)
-    return Item(2 * len(gold & found) / total, total) if total else None
+    return Item(2 * len(gold & found) / max(total, 1), total)
 
 
 def _attachment(which: str) -> Callable[[Any, Any, str], Item | None]:

@@ -23,7 +23,8 @@ from isogloss.methods.student import student_config
 from isogloss.methods.task import TaskTraining
 from isogloss.models.backbone import load_config
 from isogloss.models.tasks import longest_input, objective_of, task_kind
-from isogloss.training.plan import SELECTIONS, TrainingPlan
+from isogloss.training.plan import TrainingPlan
+from isogloss.training.selection import SUMMARIES, check_worst, is_summary
 
 
 def check(recipe: Any) -> None:
@@ -32,7 +33,8 @@ def check(recipe: Any) -> None:
     Raises:
         DataError: a file is missing.
         ModelError: a model is missing, or of another kind than the task.
-        RecipeError: sequences longer than the model takes, or a checkpoint chosen by a language without dev.
+        RecipeError: sequences longer than the model takes, or a checkpoint chosen by a language
+            without dev, or by the worst of more languages than have dev.
     """
     stages: dict[str, Record] = getattr(recipe, "stages", {})
     for path, one in {f"stages.{name}.": stage for name, stage in stages.items()}.items() or [("", recipe)]:
@@ -171,10 +173,12 @@ def _check_task_model(folder: str, task: TaskTraining, key: str) -> None:
 
 
 def _check_selection(training: TrainingPlan, dev: ByLanguage, path: str) -> None:
-    if training.select not in SELECTIONS and training.select not in dev:
+    if dev:
+        check_worst(training.select, len(dev), path=f"{path}training.")
+    if training.select != "last" and not is_summary(training.select) and training.select not in dev:
         known = ", ".join(dev) or "nothing"
         raise RecipeError(
             f"{path}training.select: {training.select}, of which there is no dev set",
-            wanted="macro, worst, last or a language that `dev` has",
+            wanted=f"{SUMMARIES}, last or a language that `dev` has",
             fix=f"add it to `dev`, which has {known}",
         )

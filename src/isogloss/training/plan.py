@@ -13,12 +13,10 @@ from pydantic import Field, field_validator, model_validator
 from isogloss.core.config import Record, Refused
 from isogloss.core.errors import LanguageError, RecipeError
 from isogloss.core.languages import language
+from isogloss.training.selection import SUMMARIES, is_summary
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 ScheduleName: TypeAlias = Literal["constant", "linear", "cosine", "wsd"]
-
-SELECTIONS = ("macro", "worst", "last")
-"""What `select` may say besides a language."""
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 _Fraction: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -49,6 +47,8 @@ class TrainingPlan(Record):
         log_every: steps between lines of losses in metrics.jsonl, each the mean since the one before.
         patience: evaluations without a new best before training stops; None to go to the end.
         select: which weights to end with: best mean over languages (macro), best worst language (worst), best
+            mean of the K worst (worst-3), best mean of the worse one over all pairs of languages (fair: the
+            mean less half of Gini's mean difference, which never rewards a language's getting worse), best
             in one language (its name), or those of the last step (last).
         compile: `torch.compile` the model. Bit-equal resumption is then no longer promised.
     """
@@ -78,12 +78,20 @@ class TrainingPlan(Record):
     @field_validator("select")
     @classmethod
     def _known_selection(cls, value: str) -> str:
-        if value in SELECTIONS:
+        if value == "last" or is_summary(value):
             return value
+        if value in ("gap", "deviation"):
+            raise Refused(
+                RecipeError(
+                    f"{value} alone is smallest where all languages are equally bad",
+                    wanted=f"{SUMMARIES}, last or a language",
+                    fix="select: fair takes off from the mean what languages lie apart",
+                )
+            )
         try:
             return language(value).tag
         except LanguageError as error:
-            wanted = "macro, worst, last or a language"
+            wanted = f"{SUMMARIES}, last or a language"
             raise Refused(RecipeError(error.got, wanted=wanted, fix=error.fix)) from None
 
     @model_validator(mode="after")
