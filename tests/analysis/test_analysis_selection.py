@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isogloss.analysis.panel import Panel
 from isogloss.analysis.selection import SELECTORS, choose, score_lines, stability
 from isogloss.core.errors import RecipeError
 from tiny_panels import panel, panels, simulated
@@ -121,6 +122,16 @@ def test_random_teachers_follow_the_seed_and_the_name_alone():
 def test_each_selector_finds_the_languages_that_are_right(selector):
     jury, _ = simulated([0.9, 0.85, 0.8, 0.4, 0.45], items=200)
     assert set(choose(jury, selector).teachers) == {"l0", "l1", "l2"}
+
+
+def test_reliability_sees_through_a_collapsed_majority_and_the_vote_does_not():
+    able, truth = simulated([0.85, 0.8, 0.75, 0.7], items=400)
+    stuck = np.tile([0.02, 0.94, 0.02, 0.02], (5, len(truth), 1))
+    names = (*able.languages, *(f"stuck{place}" for place in range(5)))
+    jury = Panel(names, able.ids, np.concatenate([able.probabilities, stuck]))
+    assert set(choose(jury, "reliability").teachers) == set(able.languages)
+    for selector in ("confidence", "agreement"):
+        assert not set(choose(jury, selector).teachers) & set(able.languages)
 
 
 @given(panels(), st.sampled_from(sorted(SELECTORS)), st.randoms(use_true_random=False))

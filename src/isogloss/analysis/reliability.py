@@ -2,8 +2,8 @@
 
 Dawid and Skene (1979): each item has an unknown class, each language votes for class j with a probability of
 its own when the class is k, and given the class the languages vote independently. They do not quite, since
-they are one model: posteriors come out surer than they should, and an error that most languages share counts
-as the truth. Ranks of languages suffer less than posteriors do.
+they are one model: posteriors come out surer than they should, and errors that most languages make together,
+item by item, count as the truth. Languages that always say the same are found out, even when most do.
 """
 
 from __future__ import annotations
