@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from isogloss.core.errors import DataError, ModelError, RecipeError
+from isogloss.core.quantities import bytes_of
 from isogloss.methods import guide, task
+from isogloss.methods.planning import plan
 from isogloss.methods.sources import MiniatureText
 from isogloss.models.origin import ORIGIN, read_origin
 from isogloss.models.tasks import load_task_model
@@ -230,6 +234,24 @@ def test_a_second_run_beside_the_first_does_not_tokenise_again(model, tmp_path, 
     second = ran(tiny(FINETUNE, **recipe, unlabelled=text, seed=1), tmp_path / "runs")
     losses = [logged(run, "text/hidden") for run in (first, second)]
     assert losses[0] != losses[1]
+
+
+def test_a_plan_counts_the_text_beside_a_task_and_the_teachers_memory(model, student, tmp_path):
+    teacher = str(tuned(model, "ner", tmp_path / "teacher") / "model")
+    text = {"corpora": {"fra": "miniature/train:20"}, "length": 32, "batch_size": 2}
+
+    def rows(**more):
+        planned = plan(tiny(FINETUNE, model=str(student), task="ner", sparse={"density": 0.1}, **more))[0]
+        return {row.what: row for row in planned.rows}
+
+    alone, taught = rows(), rows(teacher=teacher, unlabelled=text)
+    assert taught["tokens of text"].value == f"{(3 + 3) * 2 * 32:,}"
+    assert "tokens of text" not in alone
+    parts = [
+        [bytes_of(size, option="") for size in re.findall(r"[\d.]+ [kM]B", found["memory"].note)]
+        for found in (alone, taught)
+    ]
+    assert all(less < more for less, more in zip(*parts, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def _finetune(recipe: FinetuneRecipe, title: str, known: _Known) -> Plan:
     config, vocabulary = _model(recipe.model, known)
     learnt = examples(recipe, "train")
     counted = task_sizes(recipe, learnt, config, vocabulary)
-    rows = [*_size_rows(counted), *_task_rows(recipe, learnt, config, counted["total"])]
+    rows = [*_size_rows(counted), *_task_rows(recipe, learnt, config, counted["total"], known)]
     return Plan(title, tuple(rows), config, vocabulary)
 
 
@@ -165,7 +165,7 @@ def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
     if recipe.phase2 is not None:
         learnt = examples(recipe.phase2, "train")
         counted = task_sizes(recipe.phase2, learnt, student, expected.rows)
-        rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, learnt, student, counted["total"])]
+        rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, learnt, student, counted["total"], known)]
     return Plan(title, tuple(rows), student, expected.rows)
 
 
@@ -217,26 +217,61 @@ def _language_model_rows(training: TrainingPlan, length: int) -> Iterator[Row]:
 
 
 def _task_rows(
-    task: TaskTraining, learnt: Mapping[str, Sequence[Example]], config: Any, parameters: int
+    task: TaskTraining,
+    learnt: Mapping[str, Sequence[Example]],
+    config: Any,
+    parameters: int,
+    known: _Known,
 ) -> Iterator[Row]:
     total = sum(map(len, learnt.values()))
-    batches = math.ceil(total / task.training.batch_size)
     yield Row("examples", f"{total:,}", ", ".join(f"{len(found):,} {tag}" for tag, found in learnt.items()))
-    yield Row("steps", f"{task.training.total_steps(batches):,}")
+    steps = _steps(task.training, total)
+    yield Row("steps", f"{steps:,}")
+    micro_batches = steps * task.training.accumulate
     if task.sparse is not None:
         second = task.sparse.training or task.training
-        steps = second.total_steps(math.ceil(total / second.batch_size))
         density = f"{task.sparse.density:.2%} of the backbone, then trained alone"
-        yield Row("steps, sparse", f"{steps:,}", density)
-    yield from _memory_rows(config, parameters, task.training, task.max_length or _TYPICAL_LENGTH)
+        yield Row("steps, sparse", f"{_steps(second, total):,}", density)
+        micro_batches += _steps(second, total) * second.accumulate
+    beside = 0
+    if (text := task.unlabelled) is not None:
+        each = text.batch_size * text.length
+        yield Row("tokens of text", f"{micro_batches * each:,}", f"at most; {each:,} beside each batch")
+        beside = _activations(config, text.batch_size, text.length)
+    length = task.max_length or _TYPICAL_LENGTH
+    teacher = _teacher_bytes(task, known)
+    yield from _memory_rows(config, parameters, task.training, length, besides=teacher, acting=beside)
+
+
+def _steps(training: TrainingPlan, examples: int) -> int:
+    return training.total_steps(math.ceil(examples / training.batch_size))
+
+
+def _teacher_bytes(task: TaskTraining, known: _Known) -> int:
+    """What a task teacher takes beside the student, but for its head."""
+    if task.teacher is None:
+        return 0
+    config, vocabulary = _model(task.teacher.model, known)
+    return 4 * sizes(config, auto="base", vocabulary=vocabulary)["total"]
 
 
 def _memory_rows(
-    config: Any, parameters: int, training: TrainingPlan, length: int, *, besides: int = 0
+    config: Any,
+    parameters: int,
+    training: TrainingPlan,
+    length: int,
+    *,
+    besides: int = 0,
+    acting: int = 0,
 ) -> Iterator[Row]:
-    """Memory while training and disk for checkpoints; `besides` is what else is held, in bytes."""
+    """Memory while training and disk for checkpoints.
+
+    Args:
+        besides: bytes of what else is held.
+        acting: bytes of the activations of what else is read with each batch.
+    """
     states = 4 * _STATES * parameters
-    acting = _activations(config, training.batch_size, length)
+    acting += _activations(config, training.batch_size, length)
     yield Row(
         "memory",
         f"about {_size(states + acting + besides)}",
