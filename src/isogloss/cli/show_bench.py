@@ -162,4 +162,5 @@ class Bar:
         self._bar.stop()
 
     def __call__(self, share: float, what: str) -> None:
+        """Move to a share of the whole, from 0 to 1, and say what is done next."""
         self._bar.update(self._task, completed=share, description=what)

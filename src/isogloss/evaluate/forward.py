@@ -24,7 +24,9 @@ Forward: TypeAlias = Callable[[Int[Tensor, "batch length"]], Any]
 class Runtime(Protocol):
     """Makes a model ready in a precision; with `head`, up to its scores, else up to its hidden states."""
 
-    def __call__(self, model: Any, *, precision: Precision, head: bool) -> Forward: ...
+    def __call__(self, model: Any, *, precision: Precision, head: bool) -> Forward:
+        """From token ids to the pass that is timed; the model may be changed in place."""
+        ...
 
 
 def torch_runtime(model: Any, *, precision: Precision, head: bool) -> Forward:

@@ -163,6 +163,7 @@ class DistillationStep:
     by_tokens: bool = False
 
     def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
+        """The losses of a batch, by a model that gives each loss by name."""
         found = dict(model(batch))
         measured = {name: found.pop(name) for name in list(found) if name not in self.weights}
         combined = combine(found, self.weights)

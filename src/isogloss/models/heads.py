@@ -32,6 +32,7 @@ class MeanClassifier(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "rows length hidden"], mask: Int[Tensor, "rows length"]
     ) -> Float[Tensor, "rows classes"]:
+        """Scores of hidden states; `mask` is 0 at padding, which the mean leaves out."""
         return self.scorer(self.dropout(mean_pool(hidden, mask)))
 
 

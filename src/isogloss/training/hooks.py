@@ -100,12 +100,14 @@ class Ledger(Hook):
         self._logged_at = -1
 
     def after_step(self, moment: Moment, micros: Sequence[Micro]) -> None:
+        """Count this process's micro-batches, and log every so many steps."""
         for micro in micros:
             self._counts += tokens_per_language(self._part(micro.batch), len(self.languages))
         if moment.step % self.every == 0:
             self._log(moment)
 
     def end(self, moment: Moment) -> None:
+        """Log once more, unless the last step did."""
         if self._logged_at != moment.step:
             self._log(moment)
 
@@ -114,11 +116,14 @@ class Ledger(Hook):
         return dict(zip(self.languages, _over_processes(self._counts).tolist(), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
+        """Tokens so far per language, over all processes."""
         return {"tokens": self.tokens()}
 
     def load_state_dict(self, state: Mapping[str, Any], *, main: bool) -> None:
+        """Go on from saved counts; what was not counted then begins at 0."""
         # The saved counts are of all processes together: only one may go on from them.
-        counts = [state["tokens"][name] if main else 0 for name in self.languages]
+        saved: Mapping[str, int] = state.get("tokens", {}) if main else {}
+        counts = [saved.get(name, 0) for name in self.languages]
         self._counts = torch.tensor(counts, dtype=torch.int64)
 
     def _log(self, moment: Moment) -> None:

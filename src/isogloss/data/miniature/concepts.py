@@ -57,10 +57,12 @@ class Noun:
 
     @property
     def person(self) -> bool:
+        """Whether it is of the class of persons."""
         return "person" in self.classes
 
     @property
     def animate(self) -> bool:
+        """A person or an animal."""
         return "person" in self.classes or "animal" in self.classes
 
 

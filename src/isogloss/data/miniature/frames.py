@@ -71,6 +71,7 @@ class Phrase:
 
     @property
     def mass(self) -> bool:
+        """A noun without a plural, such as "bread"."""
         return self.kind == "noun" and nouns()[self.head].mass
 
 
