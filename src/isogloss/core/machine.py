@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,12 +16,12 @@ _PACKAGES = ("torch", "transformers", "numpy")
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, system and versions; what cannot be found out is None."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": cores(),
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{package: _version(package) for package in _PACKAGES},
+        **{package: package_version(package) for package in _PACKAGES},
     }
 
 
@@ -103,8 +103,9 @@ def _left_by(folder: Path, groups: _Groups) -> Iterator[int]:
         yield max(0, int(limit) - usage + reclaimable)
 
 
-def _processor() -> str | None:
-    if sys.platform == "linux":
+def processor() -> str | None:
+    """The processor's name; None where the system does not say."""
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
@@ -118,7 +119,8 @@ def _memory() -> int | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """Of an installed package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

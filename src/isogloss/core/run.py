@@ -17,36 +17,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from isogloss.core.config import Record, recipe_hash, to_yaml
+from isogloss.core.environment import environment
 from isogloss.core.errors import CheckpointError, IsoglossError
 from isogloss.core.files import disk_errors, remove_leftovers, write_bytes, write_json, write_text
 from isogloss.core.processes import from_main, is_main, wait_for_all
 
 State = Literal["running", "finished", "failed"]
-_PACKAGES = (
-    "isogloss",
-    "torch",
-    "transformers",
-    "accelerate",
-    "datasets",
-    "tokenizers",
-    "safetensors",
-    "numpy",
-)
 
 
 @dataclass(frozen=True)
@@ -261,7 +248,7 @@ def read_status(folder: Path) -> dict[str, Any]:
 def _write_beginning(run: Run, recipe: Record) -> None:
     write_text(run.folder / "recipe.yaml", to_yaml(recipe))
     if not (run.folder / "environment.json").exists():
-        write_json(run.folder / "environment.json", _environment() | {"recipe_hash": run.recipe_hash})
+        write_json(run.folder / "environment.json", environment() | {"recipe_hash": run.recipe_hash})
     _write_status(run.folder, "running")
 
 
@@ -291,54 +278,6 @@ def _check_same_recipe(run: Run) -> None:
 def _hash_of(folder: Path) -> str | None:
     value = _json_or_empty(folder / "environment.json").get("recipe_hash")
     return str(value) if value else None
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "git": _commit(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
-    }
-
-
-def _commit() -> str | None:
-    """The commit that isogloss runs from, `-dirty` with changes on top; None for an installed package.
-
-    A package installed below somebody's repository must not be taken for a part of it, so this file has to be
-    one that the repository tracks.
-    """
-    here = Path(__file__)
-    try:
-        _git("ls-files", "--error-unmatch", here.name, folder=here.parent)
-        return _git("describe", "--always", "--dirty", "--exclude", "*", folder=here.parent) or None
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(*command: str, folder: Path) -> str:
-    told = subprocess.run(
-        ["git", "-C", str(folder), *command], capture_output=True, text=True, check=True, timeout=10
-    )
-    return told.stdout.strip()
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 @contextlib.contextmanager
