@@ -2,32 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from isogloss.data.miniature.frames import Frame, Phrase
+from isogloss.data.miniature.frames import Phrase
 from isogloss.data.miniature.languages import french
-
-ANNA = Phrase("Anna", "name")
-PAUL = Phrase("Paul", "name")
-PARIS = Phrase("Paris", "place")
-
-
-def frame(verb: str, subject: Phrase = ANNA, tense: str = "past", **slots) -> Frame:
-    return Frame(verb, subject, tense, **slots)  # type: ignore[arg-type]
-
-
-def noun(head: str, **features) -> Phrase:
-    return Phrase(head, **features)
-
-
-def some(head: str, **features) -> Phrase:
-    return Phrase(head, definite=False, **features)
-
-
-def several(head: str, **features) -> Phrase:
-    return Phrase(head, plural=True, definite=False, **features)
-
+from tiny_frames import ANNA, GIFT, PARIS, PAUL, frame, noun, several, some
 
 THREE_BAD = noun("umbrella", plural=True, count=3, adjective="bad", owner="Oscar")
-GIFT = frame("send", object=some("letter"), recipient=noun("judge"), place=PARIS, time="last_week")
 
 
 @pytest.mark.parametrize(

@@ -2,28 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from isogloss.data.miniature.frames import Frame, Phrase
+from isogloss.data.miniature.frames import Phrase
 from isogloss.data.miniature.languages import german
-
-ANNA = Phrase("Anna", "name")
-PAUL = Phrase("Paul", "name")
-PARIS = Phrase("Paris", "place")
-
-
-def frame(verb: str, subject: Phrase = ANNA, tense: str = "past", **slots) -> Frame:
-    return Frame(verb, subject, tense, **slots)  # type: ignore[arg-type]
-
-
-def noun(head: str, **features) -> Phrase:
-    return Phrase(head, **features)
-
-
-def some(head: str, **features) -> Phrase:
-    return Phrase(head, definite=False, **features)
-
-
-def several(head: str, **features) -> Phrase:
-    return Phrase(head, plural=True, definite=False, **features)
+from tiny_frames import GIFT, PARIS, PAUL, frame, noun, several, some
 
 
 def place(head: str) -> Phrase:
@@ -31,7 +12,6 @@ def place(head: str) -> Phrase:
 
 
 THREE_BAD = noun("camera", plural=True, count=3, adjective="bad", owner="Thomas")
-GIFT = frame("send", object=some("letter"), recipient=noun("judge"), place=PARIS, time="last_week")
 BOOK = frame("give", object=noun("book"), recipient=some("child"), place=PARIS, time="yesterday")
 
 

@@ -2,20 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from isogloss.data.miniature.frames import Frame, Phrase
+from isogloss.data.miniature.frames import Phrase
 from isogloss.data.miniature.languages import russian
 from isogloss.data.miniature.languages.russian_forms import Noun, adjective, numeral
-
-ANNA = Phrase("Anna", "name")
-OMAR = Phrase("Omar", "name")
-
-
-def frame(verb: str, subject: Phrase = ANNA, tense: str = "past", **slots) -> Frame:
-    return Frame(verb, subject, tense, **slots)  # type: ignore[arg-type]
-
-
-def some(head: str, count: int | None = None, **fields) -> Phrase:
-    return Phrase(head, plural=True, definite="owner" in fields, count=count, **fields)
+from tiny_frames import LETTER, OMAR, frame, several
 
 
 @pytest.mark.parametrize(
@@ -23,24 +13,24 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
     [
         (frame("sell", object=Phrase("boat", adjective="red")), "Анна продала красную лодку."),
         (
-            frame("sell", OMAR, object=some("boat", adjective="red", owner="Zeynep")),
+            frame("sell", OMAR, object=several("boat", adjective="red", owner="Zeynep")),
             "Омар продал красные лодки Зейнеп.",
         ),
         (
-            frame("buy", object=some("car", 3, adjective="red", owner="Oscar")),
+            frame("buy", object=several("car", 3, adjective="red", owner="Oscar")),
             "Анна купила три красные машины Оскара.",
         ),
-        (frame("buy", object=some("truck", 2, adjective="big")), "Анна купила два больших грузовика."),
-        (frame("buy", object=some("bottle", 5, adjective="small")), "Анна купила пять маленьких бутылок."),
-        (frame("see", object=some("dog", 2, adjective="hungry")), "Анна увидела двух голодных собак."),
-        (frame("see", object=some("lion", 7)), "Анна увидела семь львов."),
+        (frame("buy", object=several("truck", 2, adjective="big")), "Анна купила два больших грузовика."),
+        (frame("buy", object=several("bottle", 5, adjective="small")), "Анна купила пять маленьких бутылок."),
+        (frame("see", object=several("dog", 2, adjective="hungry")), "Анна увидела двух голодных собак."),
+        (frame("see", object=several("lion", 7)), "Анна увидела семь львов."),
         (
-            frame("thank", some("tailor", 4), object=some("judge", 3)),
+            frame("thank", several("tailor", 4), object=several("judge", 3)),
             "Четыре портных поблагодарили трёх судей.",
         ),
-        (frame("help", tense="future", object=some("child", 6)), "Анна поможет шести детям."),
+        (frame("help", tense="future", object=several("child", 6)), "Анна поможет шести детям."),
         (
-            frame("play", tense="present", object=some("guitar", adjective="good")),
+            frame("play", tense="present", object=several("guitar", adjective="good")),
             "Анна играет на хороших гитарах.",
         ),
         (
@@ -50,7 +40,7 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
         (
             frame(
                 "give",
-                some("woman"),
+                several("woman"),
                 object=Phrase("coffee", adjective="hot"),
                 recipient=Phrase("man", adjective="old"),
             ),
@@ -64,7 +54,7 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
         (frame("travel", tense="present", place=Phrase("France", "place")), "Анна ездит во Францию."),
         (frame("wash", object=Phrase("shirt")), "Анна постирала рубашку."),
         (frame("carry", tense="future", object=Phrase("ladder")), "Анна понесёт лестницу."),
-        (frame("break", object=some("bottle", 2)), "Анна разбила две бутылки."),
+        (frame("break", object=several("bottle", 2)), "Анна разбила две бутылки."),
         (
             frame("lie", Phrase("Athens", "place"), "present", place=Phrase("Greece", "place")),
             "Афины находятся в Греции.",
@@ -72,7 +62,7 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
         (frame("be", Phrase("boat"), "present", quality="red", negated=True), "Лодка не красная."),
         (frame("be", Phrase("coffee"), quality="hot", negated=True), "Кофе не был горячим."),
         (
-            frame("be", some("tree", owner="Ali"), "future", quality="beautiful"),
+            frame("be", several("tree", owner="Ali"), "future", quality="beautiful"),
             "Деревья Али будут красивыми.",
         ),
         (frame("be", quality="sick", tense="present"), "Анна больна."),
@@ -94,7 +84,7 @@ def test_russian_paraphrases_move_time_place_and_recipient():
 
 
 def test_russian_tree_has_the_owner_below_and_the_numeral_governing():
-    words = russian.tell(frame("see", object=some("boat", 2, adjective="red", owner="Omar"))).words
+    words = russian.tell(frame("see", object=several("boat", 2, adjective="red", owner="Omar"))).words
     assert [(word.form, word.tag, word.head, word.relation) for word in words] == [
         ("Анна", "PROPN", 2, "nsubj"),
         ("увидела", "VERB", 0, "root"),
@@ -117,14 +107,7 @@ def test_russian_tree_has_the_owner_below_and_the_numeral_governing():
     ],
 )
 def test_russian_asks_so(slot, question):
-    letter = frame(
-        "send",
-        object=Phrase("letter", definite=False),
-        recipient=Phrase("judge"),
-        place=Phrase("Rome", "place"),
-        time="yesterday",
-    )
-    assert russian.ask(letter, slot) == question
+    assert russian.ask(LETTER, slot) == question
 
 
 def test_russian_questions_follow_the_verb_in_case_and_direction():

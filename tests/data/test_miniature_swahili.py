@@ -4,27 +4,9 @@ import pytest
 
 from isogloss.data.miniature.frames import Frame, Phrase
 from isogloss.data.miniature.languages import swahili
+from tiny_frames import ANNA, GIFT, OMAR, PARIS, frame, noun, several, some
 
-ANNA = Phrase("Anna", "name")
-OMAR = Phrase("Omar", "name")
-PARIS = Phrase("Paris", "place")
 KENYA = Phrase("Kenya", "place")
-
-
-def frame(verb: str, subject: Phrase = ANNA, tense: str = "past", **slots) -> Frame:
-    return Frame(verb, subject, tense, **slots)  # type: ignore[arg-type]
-
-
-def noun(head: str, **features) -> Phrase:
-    return Phrase(head, **features)
-
-
-def some(head: str, **features) -> Phrase:
-    return Phrase(head, definite=False, **features)
-
-
-def several(head: str, **features) -> Phrase:
-    return Phrase(head, plural=True, definite=False, **features)
 
 
 def be(subject: Phrase, quality: str, tense: str = "past", **features) -> Frame:
@@ -32,7 +14,6 @@ def be(subject: Phrase, quality: str, tense: str = "past", **features) -> Frame:
 
 
 THREE_RED = noun("book", plural=True, count=3, adjective="red", owner="Anna")
-GIFT = frame("send", object=some("letter"), recipient=noun("judge"), place=PARIS, time="last_week")
 
 
 @pytest.mark.parametrize(

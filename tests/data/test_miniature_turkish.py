@@ -2,20 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from isogloss.data.miniature.frames import Frame, Phrase
+from isogloss.data.miniature.frames import Phrase
 from isogloss.data.miniature.languages import turkish
 from isogloss.data.miniature.languages.turkish_forms import attach, decline, decline_name, genitive_name
-
-ANNA = Phrase("Anna", "name")
-OMAR = Phrase("Omar", "name")
-
-
-def frame(verb: str, subject: Phrase = ANNA, tense: str = "past", **slots) -> Frame:
-    return Frame(verb, subject, tense, **slots)  # type: ignore[arg-type]
-
-
-def some(head: str, count: int | None = None, **fields) -> Phrase:
-    return Phrase(head, plural=True, definite="owner" in fields, count=count, **fields)
+from tiny_frames import LETTER, OMAR, frame, several
 
 
 @pytest.mark.parametrize(
@@ -26,17 +16,17 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
             frame("buy", object=Phrase("boat", adjective="red", definite=False)),
             "Anna kırmızı bir kayık satın aldı.",
         ),
-        (frame("eat", object=some("apple", 3)), "Anna üç elma yedi."),
-        (frame("eat", tense="present", object=some("apple"), negated=True), "Anna elma yemez."),
+        (frame("eat", object=several("apple", 3)), "Anna üç elma yedi."),
+        (frame("eat", tense="present", object=several("apple"), negated=True), "Anna elma yemez."),
         (frame("eat", tense="future", object=Phrase("rice")), "Anna pilavı yiyecek."),
-        (frame("count", tense="present", object=some("cow")), "Anna inekleri sayar."),
-        (frame("lose", OMAR, object=some("book", owner="Anna")), "Ömer Anna'nın kitaplarını kaybetti."),
+        (frame("count", tense="present", object=several("cow")), "Anna inekleri sayar."),
+        (frame("lose", OMAR, object=several("book", owner="Anna")), "Ömer Anna'nın kitaplarını kaybetti."),
         (
-            frame("sell", object=some("car", 3, adjective="red", owner="Max")),
+            frame("sell", object=several("car", 3, adjective="red", owner="Max")),
             "Anna Max'ın üç kırmızı arabasını sattı.",
         ),
         (
-            frame("find", object=some("camera", 2, adjective="old", owner="Ali")),
+            frame("find", object=several("camera", 2, adjective="old", owner="Ali")),
             "Anna Ali'nin iki eski fotoğraf makinesini buldu.",
         ),
         (frame("drink", object=Phrase("water", owner="Eva")), "Anna Eva'nın suyunu içti."),
@@ -46,7 +36,7 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
             "Anna bir çocuğa yardım edecek.",
         ),
         (
-            frame("give", some("woman"), object=Phrase("coin", definite=False), recipient=Phrase("king")),
+            frame("give", several("woman"), object=Phrase("coin", definite=False), recipient=Phrase("king")),
             "Kadınlar krala bir madeni para verdi.",
         ),
         (
@@ -59,16 +49,19 @@ def some(head: str, count: int | None = None, **fields) -> Phrase:
             frame("lie", Phrase("Dakar", "place"), "present", place=Phrase("Senegal", "place")),
             "Dakar Senegal'de bulunur.",
         ),
-        (frame("eat", object=some("tomato")), "Anna domates yedi."),
-        (frame("see", object=some("lion")), "Anna aslanlar gördü."),
-        (frame("eat", object=some("tomato", adjective="ripe"), negated=True), "Anna olgun domates yemedi."),
+        (frame("eat", object=several("tomato")), "Anna domates yedi."),
+        (frame("see", object=several("lion")), "Anna aslanlar gördü."),
+        (
+            frame("eat", object=several("tomato", adjective="ripe"), negated=True),
+            "Anna olgun domates yemedi.",
+        ),
         (frame("open", object=Phrase("window", definite=False), negated=True), "Anna pencere açmadı."),
         (frame("play", object=Phrase("violin")), "Anna keman çaldı."),
         (frame("play", object=Phrase("violin", owner="Ali")), "Anna Ali'nin kemanını çaldı."),
-        (frame("meet", object=some("king", 2)), "Anna iki kral ile buluştu."),
+        (frame("meet", object=several("king", 2)), "Anna iki kral ile buluştu."),
         (frame("be", Phrase("boat"), quality="red"), "Kayık kırmızıydı."),
         (frame("be", Phrase("boat"), quality="red", negated=True), "Kayık kırmızı değildi."),
-        (frame("be", some("tree", owner="Ali"), "present", quality="big"), "Ali'nin ağaçları büyük."),
+        (frame("be", several("tree", owner="Ali"), "present", quality="big"), "Ali'nin ağaçları büyük."),
         (frame("be", quality="sick", tense="future", negated=True), "Anna hasta olmayacak."),
         (frame("be", Phrase("rope"), quality="strong"), "İp sağlamdı."),
     ],
@@ -87,7 +80,7 @@ def test_turkish_paraphrases_move_time_place_and_a_definite_object():
 
 
 def test_turkish_tree_hangs_everything_before_the_verb():
-    words = turkish.tell(frame("help", object=some("child", 2, adjective="sick"), time="last_week")).words
+    words = turkish.tell(frame("help", object=several("child", 2, adjective="sick"), time="last_week")).words
     assert [(word.form, word.tag, word.head, word.relation) for word in words] == [
         ("Geçen", "ADJ", 2, "amod"),
         ("hafta", "NOUN", 8, "obl:tmod"),
@@ -112,14 +105,7 @@ def test_turkish_tree_hangs_everything_before_the_verb():
     ],
 )
 def test_turkish_asks_so(slot, question):
-    letter = frame(
-        "send",
-        object=Phrase("letter", definite=False),
-        recipient=Phrase("judge"),
-        place=Phrase("Rome", "place"),
-        time="yesterday",
-    )
-    assert turkish.ask(letter, slot) == question
+    assert turkish.ask(LETTER, slot) == question
 
 
 def test_turkish_question_words_have_the_case_of_the_answer_and_precede_a_bare_object():
@@ -130,7 +116,7 @@ def test_turkish_question_words_have_the_case_of_the_answer_and_precede_a_bare_o
     assert turkish.ask(frame("meet", object=OMAR), "object") == "Anna kiminle buluştu?"
     assert turkish.ask(frame("rest", Phrase("hen")), "subject") == "Hangi hayvan dinlendi?"
     assert (
-        turkish.ask(frame("eat", object=some("egg", 2), time="today"), "time")
+        turkish.ask(frame("eat", object=several("egg", 2), time="today"), "time")
         == "Anna ne zaman iki yumurta yedi?"
     )
 

@@ -12,15 +12,14 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 from isogloss.compress.layers import keep_layers
 from isogloss.compress.vocabulary import keep_rows
 from isogloss.core.errors import ModelError, RecipeError
-from isogloss.data.encode import encode
-from isogloss.data.features import IGNORED, collate
+from isogloss.data.features import IGNORED
 from isogloss.data.labels import inventory
-from isogloss.data.pieces import padding_id
 from isogloss.losses.plan import TASK, DistillationLosses
 from isogloss.models.distillation import Distillation
 from isogloss.models.outputs import recording
 from isogloss.models.tasks import TaskModel, build_task_model
 from isogloss.models.teacher import Teacher
+from tiny_batches import batch_of
 from tiny_examples import EXAMPLES
 from tiny_models import DECODERS, STYLES, tiny_model, tiny_tokenizer
 
@@ -42,18 +41,6 @@ def model_of(kind, family, **options):
     tokenizer = tiny_tokenizer(STYLES[family])
     source = tiny_model(family, auto if kind in ("gap", "text") else AutoModel, tokenizer)
     return build_task_model(kind, source, labels=inventory(EXAMPLES[kind]), **options), tokenizer
-
-
-def batch_of(kind, model, tokenizer, examples=None):
-    features = encode(
-        kind,
-        EXAMPLES[kind] if examples is None else examples,
-        tokenizer,
-        labels=model.labels,
-        max_length=64,
-        objective=model.objective,
-    )
-    return collate(features, padding_id(tokenizer))
 
 
 def beside(student, teacher, losses=EVERYTHING, **options):

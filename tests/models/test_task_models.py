@@ -15,10 +15,7 @@ from transformers import (
 )
 
 from isogloss.core.errors import CheckpointError, ModelError
-from isogloss.data.encode import encode
-from isogloss.data.features import collate
 from isogloss.data.labels import inventory
-from isogloss.data.pieces import padding_id
 from isogloss.models.tasks import (
     aligned_labels,
     build_task_model,
@@ -26,6 +23,7 @@ from isogloss.models.tasks import (
     longest_input,
     save_task_model,
 )
+from tiny_batches import batch_of
 from tiny_examples import EXAMPLES
 from tiny_models import DECODERS, ENCODERS, FAMILIES, STYLES, tiny_model, tiny_tokenizer
 
@@ -41,18 +39,6 @@ def task_model(kind, family, **options):
     auto = LANGUAGE_MODELS[family] if kind in ("text", "gap") else AutoModel
     source = tiny_model(family, auto, tiny_tokenizer(STYLES[family]))
     return build_task_model(kind, source, labels=inventory(EXAMPLES[kind]), **options)
-
-
-def batch_of(kind, model, tokenizer, examples=None):
-    features = encode(
-        kind,
-        EXAMPLES[kind] if examples is None else examples,
-        tokenizer,
-        labels=model.labels,
-        max_length=64,
-        objective=model.objective,
-    )
-    return collate(features, padding_id(tokenizer))
 
 
 @pytest.mark.parametrize(("kind", "family"), SUPPORTED)
