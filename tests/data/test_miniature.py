@@ -8,26 +8,22 @@ from hypothesis import strategies as st
 
 from isogloss.core.errors import DataError, LanguageError
 from isogloss.data.miniature import concepts
-from isogloss.data.miniature.frames import (
-    Frame,
-    Phrase,
-    Split,
-    askable,
-    asked,
-    consequence,
-    denied,
-    draw,
-    elsewhere,
-    facts,
-    opposite,
-    other_time,
-    simpler,
-    split_of,
-)
+from isogloss.data.miniature.drawing import draw, facts, split_of
+from isogloss.data.miniature.frames import Frame, Phrase, Split
 from isogloss.data.miniature.grammar import Node, Telling, tell_tree
 from isogloss.data.miniature.languages import TELLERS, teller
 from isogloss.data.miniature.lexicon import check_cover
 from isogloss.data.miniature.tables import parse_table, read_table
+from isogloss.data.miniature.variations import (
+    askable,
+    asked,
+    consequence,
+    denied,
+    elsewhere,
+    opposite,
+    other_time,
+    simpler,
+)
 
 LANGUAGES = pytest.mark.parametrize("language", sorted(TELLERS))
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")

@@ -12,9 +12,11 @@ import pytest
 from isogloss.core.errors import DataError, LanguageError
 from isogloss.data.miniature import LANGUAGES, sentences, task_examples
 from isogloss.data.miniature.concepts import links, verbs
-from isogloss.data.miniature.frames import Frame, Phrase, draw, facts, retold, unlikely
+from isogloss.data.miniature.drawing import draw, facts
+from isogloss.data.miniature.frames import Frame, Phrase
 from isogloss.data.miniature.gold import FACT_EVERY, GOLD
 from isogloss.data.miniature.languages import teller
+from isogloss.data.miniature.variations import retold, unlikely
 from isogloss.data.records import GAP
 
 MANY = 60

@@ -15,25 +15,20 @@ from typing import TypeAlias
 from isogloss.core.errors import DataError, did_you_mean
 from isogloss.core.seeds import generator
 from isogloss.data.miniature.concepts import links, places, verbs
-from isogloss.data.miniature.frames import (
-    Frame,
-    Phrase,
-    Slot,
-    Split,
+from isogloss.data.miniature.drawing import draw, facts
+from isogloss.data.miniature.frames import Frame, Phrase, Slot, Split, fits
+from isogloss.data.miniature.languages import teller
+from isogloss.data.miniature.variations import (
     askable,
     consequence,
     denied,
-    draw,
     elsewhere,
-    facts,
-    fits,
     opposite,
     other_time,
     retold,
     simpler,
     unlikely,
 )
-from isogloss.data.miniature.languages import teller
 from isogloss.data.records import (
     GAP,
     ChoiceExample,

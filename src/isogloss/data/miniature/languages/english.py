@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from isogloss.data.miniature.concepts import verbs
-from isogloss.data.miniature.frames import Frame, Phrase, Slot, asked
+from isogloss.data.miniature.frames import Frame, Phrase, Slot
 from isogloss.data.miniature.grammar import Node, Telling, case, name_node, tell_tree
 from isogloss.data.miniature.lexicon import load_lexicon
+from isogloss.data.miniature.variations import asked
 
 TAG = "en-Latn"
 _WORDS = load_lexicon("en")

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from isogloss.data.miniature import concepts
-from isogloss.data.miniature.frames import Frame, Phrase, Slot, asked
+from isogloss.data.miniature.frames import Frame, Phrase, Slot
 from isogloss.data.miniature.grammar import Node, Telling, case, name_node, tell_tree
 from isogloss.data.miniature.lexicon import load_lexicon
 from isogloss.data.miniature.tables import Entry
+from isogloss.data.miniature.variations import asked
 
 Case: TypeAlias = Literal["nominative", "accusative", "dative"]
 

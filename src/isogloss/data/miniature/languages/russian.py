@@ -6,11 +6,12 @@ from functools import cache
 from typing import cast
 
 from isogloss.data.miniature.concepts import names, nouns, verbs
-from isogloss.data.miniature.frames import Frame, Phrase, Slot, asked
+from isogloss.data.miniature.frames import Frame, Phrase, Slot
 from isogloss.data.miniature.grammar import Node, Telling, case, name_node, tell_tree
 from isogloss.data.miniature.languages.russian_forms import Case, Gender, Noun, adjective, numeral
 from isogloss.data.miniature.lexicon import load_lexicon
 from isogloss.data.miniature.tables import Entry, read_table
+from isogloss.data.miniature.variations import asked
 
 TAG = "ru-Cyrl"
 _WORDS = load_lexicon("ru")

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from isogloss.data.miniature.concepts import nouns, places, verbs
-from isogloss.data.miniature.frames import Frame, Phrase, Slot, asked
+from isogloss.data.miniature.frames import Frame, Phrase, Slot
 from isogloss.data.miniature.grammar import Node, Telling, case, name_node, tell_tree
 from isogloss.data.miniature.lexicon import load_lexicon
 from isogloss.data.miniature.tables import Entry, read_table
+from isogloss.data.miniature.variations import asked
 
 Marker: TypeAlias = Literal["", "m", "wa"]
 

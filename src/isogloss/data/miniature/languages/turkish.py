@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from isogloss.data.miniature.concepts import verbs
-from isogloss.data.miniature.frames import Frame, Phrase, Slot, asked
+from isogloss.data.miniature.frames import Frame, Phrase, Slot
 from isogloss.data.miniature.grammar import Node, Telling, case, name_node, tell_tree
 from isogloss.data.miniature.languages.turkish_forms import (
     Case,
@@ -15,6 +15,7 @@ from isogloss.data.miniature.languages.turkish_forms import (
     genitive_name,
 )
 from isogloss.data.miniature.lexicon import load_lexicon
+from isogloss.data.miniature.variations import asked
 
 TAG = "tr-Latn"
 _WORDS = load_lexicon("tr")
