@@ -10,11 +10,12 @@ what one does with twice `accumulate`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,28 @@ def train(
         StorageError: the disk refused a checkpoint or a line of the log; earlier checkpoints are whole.
         RecipeError: `plan.select` is a language that is not evaluated.
     """
+    with _accelerated(model) as accelerator:
+        loop = _Loop(
+            model,
+            batches,
+            step,
+            plan=plan,
+            run=run,
+            phase=phase,
+            seed=seed,
+            evaluate=evaluate,
+            metric=metric,
+            higher_is_better=higher_is_better,
+            hooks=hooks,
+            optimiser=optimiser,
+            accelerator=accelerator,
+        )
+        return loop.go(show_progress=show_progress)
+
+
+@contextlib.contextmanager
+def _accelerated(model: nn.Module) -> Iterator[Accelerator]:
+    """An accelerator for one phase, after which the model and the generators are as anybody's."""
     # Precision is ours (see `precision.autocast`). Encoders often carry a pooler that no loss reaches, which
     # distributed training refuses unless told to look for unused parameters.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
@@ -115,21 +138,7 @@ def train(
     device = accelerator.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            return _Loop(
-                model,
-                batches,
-                step,
-                plan=plan,
-                run=run,
-                phase=phase,
-                seed=seed,
-                evaluate=evaluate,
-                metric=metric,
-                higher_is_better=higher_is_better,
-                hooks=tuple(hooks),
-                optimiser=optimiser,
-                accelerator=accelerator,
-            ).go(show_progress=show_progress)
+            yield accelerator
         finally:
             if accelerator.num_processes > 1:
                 # Collects the distributed wrapper, whose threads must not outlive the process group.
@@ -155,68 +164,68 @@ class _Standing:
     counts: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(eq=False)
 class _Loop:
-    def __init__(
-        self,
-        model: nn.Module,
-        batches: Batches,
-        step: Step,
-        *,
-        plan: TrainingPlan,
-        run: Run,
-        phase: str,
-        seed: int,
-        evaluate: Evaluate | None,
-        metric: str,
-        higher_is_better: bool,
-        hooks: tuple[Hook, ...],
-        optimiser: OptimiserBuilder,
-        accelerator: Accelerator,
-    ) -> None:
-        assert len({hook.name for hook in hooks}) == len(hooks), "two hooks of one name"
-        self._model, self._batches, self._plan, self._run, self._phase = model, batches, plan, run, phase
-        self._evaluate, self._metric, self._higher_is_better = evaluate, metric, higher_is_better
-        self._hooks, self._accelerator = hooks, accelerator
-        self._main = run.writes
-        self._total = plan.total_steps(len(batches), processes=accelerator.num_processes)
-        self._rate = schedule(plan, self._total)
-        self._standing = _Standing(processes=accelerator.num_processes)
-        self._figures = Figures(phase, languages=getattr(batches, "languages", ()))
+    """One training under way; its fields are what `train` was given."""
+
+    model: nn.Module
+    batches: Batches
+    step: Step
+    _: KW_ONLY
+    plan: TrainingPlan
+    run: Run
+    phase: str
+    seed: int
+    evaluate: Evaluate | None
+    metric: str
+    higher_is_better: bool
+    hooks: Sequence[Hook]
+    optimiser: InitVar[OptimiserBuilder]
+    accelerator: Accelerator
+
+    def __post_init__(self, optimiser: OptimiserBuilder) -> None:
+        assert len({hook.name for hook in self.hooks}) == len(self.hooks), "two hooks of one name"
+        processes = self.accelerator.num_processes
+        self._main = self.run.writes
+        self._total = self.plan.total_steps(len(self.batches), processes=processes)
+        self._rate = schedule(self.plan, self._total)
+        self._standing = _Standing(processes=processes)
+        self._figures = Figures(self.phase, languages=getattr(self.batches, "languages", ()))
         self._resumed_from: int | None = None
         self._busy = 0.0
         self._tokens_logged = 0
-        model.train()
-        prepared, wrapped = accelerator.prepare(model, optimiser(model, plan))
+        self.model.train()
+        prepared, wrapped = self.accelerator.prepare(self.model, optimiser(self.model, self.plan))
         self._optimiser: torch.optim.Optimizer = wrapped.optimizer
         # It shares the weights of the plain one, which evaluation and checkpoints go on using.
-        stepped: nn.Module = torch.compile(prepared) if plan.compile else prepared  # type: ignore[assignment]
+        stepped: nn.Module = torch.compile(prepared) if self.plan.compile else prepared  # type: ignore[assignment]
         self._update = Updater(
             stepped,
             self._optimiser,
-            step,
-            accelerator=accelerator,
-            clip=plan.clip,
-            precision=resolve(plan.precision, accelerator.device),
-            seed=seed,
-            phase=phase,
+            self.step,
+            accelerator=self.accelerator,
+            clip=self.plan.clip,
+            precision=resolve(self.plan.precision, self.accelerator.device),
+            seed=self.seed,
+            phase=self.phase,
         )
 
     def _resume(self) -> None:
         """Take up the newest checkpoint, if there is one, and forget what was logged after it."""
-        folder = self._run.checkpoints
+        folder = self.run.checkpoints
         if self._main:
             checkpoints.sweep(folder)
         wait_for_all()
-        saved = checkpoints.steps_saved(folder, self._phase)
+        saved = checkpoints.steps_saved(folder, self.phase)
         if saved:
-            self._take_up(checkpoints.checkpoint_path(folder, self._phase, saved[-1]))
+            self._take_up(checkpoints.checkpoint_path(folder, self.phase, saved[-1]))
         if self._main:
             self._prune()
-            self._run.rewind(self._phase, self._standing.step)
+            self.run.rewind(self.phase, self._standing.step)
         wait_for_all()
 
     def _take_up(self, path: Path) -> None:
-        state = checkpoints.load(path, self._model, self._optimiser)
+        state = checkpoints.load(path, self.model, self._optimiser)
         standing = _Standing(**state["loop"])
         if standing.processes != self._standing.processes:
             raise CheckpointError(
@@ -228,7 +237,7 @@ class _Loop:
         self._figures.sums, self._figures.counts = standing.sums, standing.counts
         self._figures.tokens = self._tokens_logged = standing.tokens
         self._figures.last_checkpoint = str(path)
-        for hook in self._hooks:
+        for hook in self.hooks:
             hook.load_state_dict(state["hooks"].get(hook.name, {}), main=self._main)
 
     def go(self, *, show_progress: bool) -> Outcome:
@@ -240,12 +249,12 @@ class _Loop:
             self._each_hook("start")
             show = show_progress and self._main
             bar = progress(
-                self._phase, start=standing.step, total=self._total, tokens=standing.tokens, show=show
+                self.phase, start=standing.step, total=self._total, tokens=standing.tokens, show=show
             )
             try:
-                with Feed(self._batches, self._numbers()) as feed:
+                with Feed(self.batches, self._numbers()) as feed:
                     while not standing.finished:
-                        self._one_step(list(islice(feed, self._plan.accumulate)))
+                        self._one_step(list(islice(feed, self.plan.accumulate)))
                         bar.update(standing.step, loss=self._figures.loss, tokens=self._figures.tokens)
             finally:
                 bar.close()
@@ -254,7 +263,7 @@ class _Loop:
 
     def _one_step(self, micros: Sequence[Micro]) -> None:
         """All that belongs to a step; what it logs is logged before its checkpoint is sealed."""
-        standing, plan = self._standing, self._plan
+        standing, plan = self._standing, self.plan
         number = standing.step + 1
         last = number == self._total
         logs = number % plan.log_every == 0 or last
@@ -274,8 +283,8 @@ class _Loop:
         if logs:
             self._log()
         improved = False
-        if self._evaluate is not None and (last or _divides(plan.evaluate_every, number)):
-            improved = self._evaluation(self._evaluate)
+        if self.evaluate is not None and (last or _divides(plan.evaluate_every, number)):
+            improved = self._evaluation(self.evaluate)
         standing.finished = last or standing.stopped_early
         if standing.finished:
             self._each_hook("end")
@@ -284,12 +293,12 @@ class _Loop:
 
     def _note(self, figures: StepFigures) -> None:
         self._figures.add(figures)
-        if self._accelerator.device.type == "cpu":
+        if self.accelerator.device.type == "cpu":
             self._figures.settle()
 
     def _log(self) -> None:
         values = self._figures.means()
-        values["learning_rate"] = self._plan.learning_rate * self._rate(self._standing.step - 1)
+        values["learning_rate"] = self.plan.learning_rate * self._rate(self._standing.step - 1)
         tokens = self._figures.tokens - self._tokens_logged
         if tokens and self._busy:
             values["tokens_per_second"] = tokens / self._busy
@@ -303,10 +312,10 @@ class _Loop:
         scores = self._scores(evaluate)
         moment = self._moment()
         for language, value in sorted(scores.items()):
-            moment.log(self._metric, value, split="dev", language=language)
+            moment.log(self.metric, value, split="dev", language=language)
         if scores:
-            moment.log(self._metric, math.fsum(scores.values()) / len(scores), split="dev")
-        improved = self._plan.select != "last" and self._judge(scores)
+            moment.log(self.metric, math.fsum(scores.values()) / len(scores), split="dev")
+        improved = self.plan.select != "last" and self._judge(scores)
         self._each_hook("after_evaluation", scores)
         return improved
 
@@ -314,49 +323,47 @@ class _Loop:
         """The main process evaluates and tells the others, so that all decide alike."""
         if not self._main:
             return from_main({})
-        with evaluating(self._model), torch.no_grad():
-            return from_main(dict(evaluate(self._model)))
+        with evaluating(self.model), torch.no_grad():
+            return from_main(dict(evaluate(self.model)))
 
     def _judge(self, scores: Mapping[str, float]) -> bool:
         """Compare with the best so far, and count towards patience."""
         standing = self._standing
-        new = score(scores, select=self._plan.select, higher_is_better=self._higher_is_better)
+        new = score(scores, select=self.plan.select, higher_is_better=self.higher_is_better)
         if is_better(new, standing.best_score):
             standing.best_step, standing.best_score, standing.best_scores = standing.step, new, dict(scores)
             standing.since_best = 0
             return True
         standing.since_best += 1
-        standing.stopped_early = (
-            self._plan.patience is not None and standing.since_best >= self._plan.patience
-        )
+        standing.stopped_early = self.plan.patience is not None and standing.since_best >= self.plan.patience
         return False
 
     def _save(self) -> None:
         """A new checkpoint first, and only then fewer old ones."""
         self._figures.settle()
-        standing, folder = self._standing, self._run.checkpoints
+        standing, folder = self._standing, self.run.checkpoints
         standing.tokens = self._figures.tokens
         standing.sums, standing.counts = dict(self._figures.sums), dict(self._figures.counts)
-        path = checkpoints.checkpoint_path(folder, self._phase, standing.step)
+        path = checkpoints.checkpoint_path(folder, self.phase, standing.step)
         state: dict[str, Any] = {
             "loop": dataclasses.asdict(standing),
-            "hooks": {hook.name: hook.state_dict() for hook in self._hooks},
+            "hooks": {hook.name: hook.state_dict() for hook in self.hooks},
         }
-        checkpoints.save(path, self._model, self._optimiser, state, writes=self._main)
+        checkpoints.save(path, self.model, self._optimiser, state, writes=self._main)
         if self._main:
             self._prune()
         self._figures.last_checkpoint = str(path)
         wait_for_all()
 
     def _prune(self) -> None:
-        keep, best = self._plan.keep_checkpoints, self._standing.best_step
-        checkpoints.prune(self._run.checkpoints, self._phase, keep=keep, best=best)
+        keep, best = self.plan.keep_checkpoints, self._standing.best_step
+        checkpoints.prune(self.run.checkpoints, self.phase, keep=keep, best=best)
 
     def _restore_best(self) -> None:
-        best, folder = self._standing.best_step, self._run.checkpoints
+        best, folder = self._standing.best_step, self.run.checkpoints
         if best is not None and best != self._standing.step:
-            checkpoints.load_weights(checkpoints.checkpoint_path(folder, self._phase, best), self._model)
-        self._model.eval()
+            checkpoints.load_weights(checkpoints.checkpoint_path(folder, self.phase, best), self.model)
+        self.model.eval()
 
     def _outcome(self, seconds: float) -> Outcome:
         standing = self._standing
@@ -372,15 +379,15 @@ class _Loop:
 
     def _numbers(self) -> Iterator[int]:
         """The micro-batches of this process, from the next step on."""
-        each, processes = self._plan.accumulate, self._accelerator.num_processes
+        each, processes = self.plan.accumulate, self.accelerator.num_processes
         for index in range(self._standing.step * each, self._total * each):
-            yield index * processes + self._accelerator.process_index
+            yield index * processes + self.accelerator.process_index
 
     def _moment(self) -> Moment:
-        return Moment(self._model, self._run, self._phase, step=self._standing.step, total=self._total)
+        return Moment(self.model, self.run, self.phase, step=self._standing.step, total=self._total)
 
     def _each_hook(self, name: str, *details: Any) -> None:
-        for hook in self._hooks:
+        for hook in self.hooks:
             getattr(hook, name)(self._moment(), *details)
 
 
