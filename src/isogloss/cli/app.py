@@ -92,7 +92,12 @@ def plan(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder that a run left behind.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model folder that a run left; for lm, cloze and --prompt, any."
+        ),
+    ],
     task: Annotated[str, typer.Option("--task", help="The task's name, such as ner, parsing or lm.")],
     data: Annotated[
         list[str], typer.Option("--data", metavar="LANGUAGE=FILE", help="A test file; may be repeated.")
@@ -101,6 +106,12 @@ def evaluate(
         str | None, typer.Option("--format", help="The file format, if its name does not tell.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Examples per file at most.")] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask a pretrained language model: nli, paraphrase, topic, copa, or a YAML file of your own."
+        ),
+    ] = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
 ) -> None:
     """Score a model on test files, language by language."""
@@ -108,7 +119,7 @@ def evaluate(
     from isogloss.core.files import write_json
     from isogloss.methods.scoring import evaluate_files
 
-    found = evaluate_files(model, task=task, data=data, format=format_, limit=limit)
+    found = evaluate_files(model, task=task, data=data, format=format_, limit=limit, prompt=prompt)
     print_evaluation(found, f"{task}: {model}")
     if json_:
         write_json(json_, {"model": model, "task": task, "scores": found.scores})

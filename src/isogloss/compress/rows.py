@@ -10,9 +10,9 @@ What differs from training with all rows:
   gradient's norm, as long as embeddings are not decayed. A row that is never read has no gradient, and
   AdamW leaves it as it was.
 - With `decay_embeddings`, rows that are never read would shrink; here they do not.
-- With such a head (text, gap), scores are over the rows in use: the loss is smaller, and rows that never
-  occur are not pushed away from every target. Random replacements of masked tokens are drawn from rows in
-  use, for the others are not there.
+- With such a head (text, gap, a prompt), scores are over the rows in use: the loss is smaller, and rows that
+  never occur are not pushed away from every target. Random replacements of masked tokens are drawn from rows
+  in use, for the others are not there.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from isogloss.data.encoding.reader import Objective, Purpose, Reader, sentinels
 from isogloss.data.features import Features
 from isogloss.data.labels import LabelIndex
 from isogloss.data.pieces import frame_of
+from isogloss.data.prompts import Prompt
 from isogloss.data.records import Example, Kind
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def encode(
     objective: Objective = "masked",
     purpose: Purpose = "train",
     stride: int | None = None,
+    prompt: Prompt | None = None,
 ) -> list[Features]:
     """Encode examples of one kind; an example may become several features (windows, candidates).
 
@@ -41,15 +43,19 @@ def encode(
             example of label, choice and gap, for `isogloss.models.classes.class_scores`.
         stride: tokens that neighbouring windows of span and causal text share; None is a third of a row
             for span and a quarter for text.
+        prompt: how label and choice examples are asked as gaps; None for models that have a head for them.
 
     Raises:
         DataError: an example without gold or with a label the model does not know (training), an answer
-            that is not where it says, a prompt without its gap, a `max_length` without room for content.
+            that is not where it says, a prompt without its gap, in no language of the example's or with the
+            same pieces for two labels, a `max_length` without room for content.
         ModelError: a slow tokenizer, or one without the mask or sentinels that `objective` needs.
     """
     reader = Reader(
         tokenizer, frame_of(tokenizer), LabelIndex(labels), max_length, objective, purpose == "train", stride
     )
+    if prompt is not None:
+        return list(classes.asked(reader, examples, prompt))
     assert purpose != "classes" or kind in _CLASSES, kind
     encoders = _CLASSES if purpose == "classes" else _ENCODERS
     return list(encoders[kind](reader, examples))

@@ -74,6 +74,11 @@ class Features:
         """Tokens of the longest row, by which batches are sorted."""
         return max(len(row) for row in self.rows)
 
+    @property
+    def alternatives(self) -> int:
+        """choice: how many there are."""
+        return len({entry.choice for entry in self.entries}) or len(self.rows)
+
 
 def collate(features: Sequence[Features], pad_id: int) -> dict[str, Tensor]:
     """Pad a batch of features of one kind.

@@ -29,8 +29,8 @@ class LabelIndex:
     """Numbers of labels, in the order of the model."""
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = tuple(labels)
-        self._numbers = {label: number for number, label in enumerate(self._labels)}
+        self.labels = tuple(labels)
+        self._numbers = {label: number for number, label in enumerate(self.labels)}
 
     def number(self, label: str, *, example: str) -> int:
         """The label's number.
@@ -41,9 +41,9 @@ class LabelIndex:
         if label not in self._numbers:
             raise DataError(
                 f"example {example!r} has the label {label!r}, which the model does not know",
-                wanted=f"one of: {', '.join(self._labels) or '(the model has no labels)'}",
-                fix=f"{did_you_mean(label, self._labels)}"
-                if self._labels
+                wanted=f"one of: {', '.join(self.labels) or '(the model has no labels)'}",
+                fix=f"{did_you_mean(label, self.labels)}"
+                if self.labels
                 else "build the model with labels=inventory(examples)",
             )
         return self._numbers[label]

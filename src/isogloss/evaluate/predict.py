@@ -81,6 +81,7 @@ def predict(
         objective=model.objective,
         purpose="predict",
         stride=stride,
+        prompt=model.prompt,
     )
     settings = _settings(model, tokenizer, max_answer)
     parts: list[list[tuple[Features, Any]]] = [[] for _ in examples]
@@ -113,7 +114,7 @@ def _run(
 ) -> Iterator[tuple[int, Any]]:
     """Position of a feature and what was read off the model's output for it."""
     device = next(model.parameters()).device
-    budget = min(batch_tokens, max(1, int(_MOST_LOGITS / _logits_per_token(model))))
+    budget = min(batch_tokens, max(1, int(_MOST_LOGITS / _logits_per_token(model, features))))
     read = _READ[model.kind]
     half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
     with evaluating(model), torch.inference_mode(), half:
@@ -123,10 +124,17 @@ def _run(
             yield from zip(indices, read(model(batch), batch, chosen, settings), strict=True)
 
 
-def _logits_per_token(model: TaskModel) -> float:
+def _logits_per_token(model: TaskModel, features: Sequence[Features]) -> float:
+    if model.prompt is not None:
+        return float(model.config.vocab_size * max((_share_scored(one) for one in features), default=1.0))
     if model.kind not in PIECES:
         return 1.0
     return model.config.vocab_size / (MASK_EVERY if model.objective == "masked" else 1)
+
+
+def _share_scored(one: Features) -> float:
+    """Places at which the vocabulary is scored, for each token read."""
+    return len({(entry.row, entry.place) for entry in one.entries}) / (len(one.rows) * one.length)
 
 
 def batches(features: Sequence[Features], budget: int) -> Iterator[list[int]]:
@@ -156,7 +164,7 @@ def _read_label(output: TaskOutput, batch: Batch, features: Sequence[Features], 
 
 def _read_choice(output: TaskOutput, batch: Batch, features: Sequence[Features], _: _Settings) -> list[Any]:
     rows = output.logits["choices"].float().softmax(-1).tolist()
-    return [row[: len(one.rows)] for row, one in zip(rows, features, strict=True)]
+    return [row[: one.alternatives] for row, one in zip(rows, features, strict=True)]
 
 
 def _read_tokens(

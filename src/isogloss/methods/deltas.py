@@ -17,6 +17,7 @@ from isogloss.compress.layers import layer_map
 from isogloss.core.errors import ModelError
 from isogloss.core.machine import free_memory
 from isogloss.core.processes import process_count
+from isogloss.data.prompts import Prompt
 from isogloss.models.backbone import Auto, load_config, load_model, load_tokenizer, save_model
 from isogloss.models.origin import Origin, read_origin
 from isogloss.models.portions import Portions, portions
@@ -199,6 +200,7 @@ def tuned_model(model: str | Path, paths: Sequence[str | Path]) -> tuple[TaskMod
         model,
         labels=json.loads(facts["labels"]),
         pooling=facts["pooling"],  # type: ignore[arg-type]
+        prompt=Prompt.model_validate_json(facts["prompt"]) if "prompt" in facts else None,
     )
     parts = portions(task)
     apply(_fitting(paths, parts, tokenizer), parts.all)

@@ -193,9 +193,12 @@ def task_sizes(
     config = copy.deepcopy(config)
     config.vocab_size = vocabulary
     kind = TASKS[task.task].kind
-    auto: Auto = objective_of(config) if kind in PIECES else "base"
+    whole = kind in PIECES or task.prompt is not None
+    auto: Auto = objective_of(config) if whole else "base"
     with torch.device("meta"):
-        model = build_task_model(kind, empty_model(config, auto), labels=labels, pooling=task.pooling)
+        model = build_task_model(
+            kind, empty_model(config, auto), labels=labels, pooling=task.pooling, prompt=task.prompt
+        )
         counted = sizes(model.model)
     own = sum(parameter.numel() for parameter in model.head.parameters()) if model.head else 0
     return counted | {"head": counted["head"] + own, "total": counted["total"] + own}

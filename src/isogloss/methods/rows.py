@@ -50,6 +50,7 @@ def rows_for_task(
             max_length=row_length(model, max_length),
             objective=model.objective,
             purpose=purpose,
+            prompt=model.prompt,
         )
 
     found = {id for feature in features(learnt, "train") for id in _ids(feature)}
@@ -82,6 +83,10 @@ def rows_for_text(model: TaskModel, tokenizer: Any, files: Iterable[TokenFile], 
 def _ids(feature: Features) -> Iterator[int]:
     for row in feature.rows:
         yield from row
+    for entry in feature.entries:
+        yield entry.token
+    for _, said in feature.decoder:
+        yield from said
     if feature.kind in PIECES:
         yield from feature.labels or ()
 

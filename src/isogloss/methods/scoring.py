@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from isogloss.core.errors import ModelError
+from isogloss.data.prompts import Prompt, load_prompt
 from isogloss.data.records import PIECES, Kind
-from isogloss.data.tasks import task_named
+from isogloss.data.tasks import Task, task_named
 from isogloss.evaluate.suite import Evaluation
 from isogloss.methods.pairs import files_by_language
 from isogloss.methods.records import TaskData
@@ -24,6 +26,7 @@ def evaluate_files(
     data: Iterable[str],
     format: str | None = None,
     limit: int | None = None,
+    prompt: str | None = None,
 ) -> Evaluation:
     """Score a model on test files.
 
@@ -33,17 +36,34 @@ def evaluate_files(
         data: `LANGUAGE=FILE` for each language.
         format: the files' format, None to guess it.
         limit: examples per language at most.
+        prompt: ask a pretrained language model that has learnt no task: the name of a shipped prompt, or a
+            YAML file. None for a task model, which knows its own if it has one.
 
     Raises:
         UserError: `data` is not of that form, a file or the model cannot be read, or the model is of another
-            kind than the task.
+            kind than the task, or has learnt a task and is given a prompt.
     """
-    kind = task_named(task).kind
+    row = task_named(task)
     files = files_by_language(data, option="--data")
-    loaded, tokenizer = _loaded(model, kind)
+    if prompt is None:
+        loaded, tokenizer = _loaded(model, row.kind)
+    else:
+        loaded, tokenizer = _asked(model, row, load_prompt(prompt))
     refuse_other_kind(loaded.kind, task, where=str(model))
     test = examples(TaskData(task=task, test=files, format=format, limit=limit), "test")
     return score(loaded, tokenizer, test, task=task)
+
+
+def _asked(model: str | Path, task: Task, prompt: Prompt) -> tuple[TaskModel, Any]:
+    if (Path(model) / HEAD_FACTS).exists():
+        raise ModelError(
+            "a model that has learnt a task, and a prompt",
+            wanted="a pretrained language model, to be asked without any training",
+            fix="leave --prompt out, or give the model it was fine-tuned from",
+            where=str(model),
+        )
+    labels = task.labels or (prompt.labels if task.kind == "label" else ())
+    return build_task_model(task.kind, model, labels=labels, prompt=prompt), load_tokenizer(model)
 
 
 def _loaded(model: str | Path, kind: Kind) -> tuple[TaskModel, Any]:

@@ -239,7 +239,8 @@ def _set_to_start_and_delta(parts: Portions, delta: Delta, entries: Mapping[str,
 
 def _facts(model: TaskModel, task: str) -> dict[str, str]:
     labels = json.dumps(list(model.labels), ensure_ascii=False)
-    return {"task": task, "kind": model.kind, "labels": labels, "pooling": model.pooling}
+    facts = {"task": task, "kind": model.kind, "labels": labels, "pooling": model.pooling}
+    return facts if model.prompt is None else facts | {"prompt": model.prompt.model_dump_json()}
 
 
 @dataclass

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from isogloss.compress.rows import FewerRows
 from isogloss.core.config import Record
+from isogloss.core.errors import ModelError, RecipeError
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches
@@ -20,6 +21,7 @@ from isogloss.data.features import Features, collate
 from isogloss.data.labels import inventory
 from isogloss.data.mixture import Mixture, fixed_shares
 from isogloss.data.pieces import padding_id
+from isogloss.data.prompts import PromptField, check_prompt
 from isogloss.data.records import Example
 from isogloss.data.tasks import TASKS
 from isogloss.evaluate.metrics import LOWER_IS_BETTER
@@ -80,6 +82,8 @@ class TaskTraining(TaskData):
             {teacher: runs/NAME/model}.
         pooling: how a text becomes one vector for classification: "mean" of all states, or "first", the
             architecture's own classifier.
+        prompt: do without a head for classes: ask the language model by its own, and tune how it fills the
+            gap. The name of a shipped prompt, a file, or `patterns` and `verbalisers`. None takes a head.
         max_length: tokens of the longest input; longer ones are cut or windowed by kind. None takes what the
             model allows, 512 at most.
     """
@@ -94,6 +98,7 @@ class TaskTraining(TaskData):
     used_rows_only: bool = False
     beside: dict[str, str] = Field(default_factory=dict)
     pooling: Literal["first", "mean"] = "mean"
+    prompt: PromptField | None = None
     max_length: int | None = Field(default=None, ge=8)
 
     @model_validator(mode="after")
@@ -107,6 +112,19 @@ class TaskTraining(TaskData):
             raise ValueError(
                 "used_rows_only, unlabelled: not together; text uses rows that the task does not"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _prompt_fits(self) -> TaskTraining:
+        if self.prompt is None:
+            return self
+        if "pooling" in self.model_fields_set:
+            raise ValueError("pooling, prompt: not together; through a prompt no text becomes one vector")
+        row = TASKS[self.task]
+        try:
+            check_prompt(self.prompt, row.kind, row.labels or ())
+        except RecipeError as error:
+            raise ValueError(f"prompt: {error.got}; {error.wanted}") from error
         return self
 
 
@@ -139,7 +157,9 @@ def fit(
     guide = None if teacher is None else _guide(teacher, task, backbone, tokenizer, origin)
     if guide is not None:
         labels = guide.labels(labels)
-    model = build_task_model(kind, backbone, labels=labels, pooling=task.pooling, seed=seed)
+    model = build_task_model(
+        kind, backbone, labels=labels, pooling=task.pooling, seed=seed, prompt=task.prompt
+    )
     if guide is not None:
         guide.lend_head(model)
     held_out = examples(task, "dev")
@@ -183,6 +203,13 @@ def _guide(
     teacher: Loaded, task: TaskTraining, backbone: Any, tokenizer: Any, origin: Origin | None
 ) -> Guide:
     assert task.teacher is not None, "a teacher that the recipe does not name"
+    if teacher[0].prompt != task.prompt:
+        raise ModelError(
+            "a task teacher that is not asked by the same prompt as its student",
+            wanted="the prompt of the teacher's own recipe, or none for both",
+            fix="give the same `prompt`, or tune a teacher with this one",
+            where=task.teacher.model,
+        )
     vocabulary = fingerprint(tokenizer)
     if origin is None:
         config: Any = backbone.config if isinstance(backbone, nn.Module) else load_config(backbone)
@@ -286,6 +313,7 @@ def task_batches(
         labels=model.labels,
         max_length=row_length(model, task.max_length),
         objective=model.objective,
+        prompt=model.prompt,
     )
     pad = padding_id(tokenizer)
 

@@ -12,10 +12,11 @@ from typing import Any
 from isogloss.compress.vocabulary import keep_rows, largest_difference
 from isogloss.core.errors import ModelError, UserError
 from isogloss.core.files import whole_folder, write_json
+from isogloss.data.prompts import pieces_of
 from isogloss.methods.sources import corpora as read_corpora
 from isogloss.models.backbone import load_config, load_tokenizer, quiet
 from isogloss.models.saved import load_saved
-from isogloss.models.tasks import HEAD_FACTS, HEAD_WEIGHTS, TaskModel, longest_input
+from isogloss.models.tasks import HEAD_FACTS, HEAD_WEIGHTS, TaskModel, longest_input, saved_prompt
 from isogloss.vocab.alphabet import Alphabet
 from isogloss.vocab.certificate import Certificate, certify
 from isogloss.vocab.fingerprint import fingerprint
@@ -79,7 +80,7 @@ def trim_model(
             anything else. The model keeps the precision it was saved in.
         rule: which tokens are used enough.
         alphabet: which letters stay.
-        keep: prompts and verbalisers, whose tokens stay.
+        keep: prompts and verbalisers, whose tokens stay; those that a task model was saved with do so anyway.
         min_identical: the share of each language's held-out sentences that must be cut as before, in
             [0, 1]; with fewer nothing is saved. None: any share will do.
 
@@ -91,7 +92,9 @@ def trim_model(
     stored = load_config(source)
     tokenizer = load_tokenizer(source)
     texts, unseen = read_corpora(dict(corpora)), read_corpora(dict(held_out))
-    trimmed = trim_vocabulary(tokenizer, texts, rule=rule, alphabet=alphabet, keep=keep)
+    prompt = saved_prompt(source)
+    asked = () if prompt is None else (text for tag in texts for text in pieces_of(prompt, tag))
+    trimmed = trim_vocabulary(tokenizer, texts, rule=rule, alphabet=alphabet, keep=(*keep, *asked))
     certificate = certify(tokenizer, trimmed, unseen)
     if min_identical is not None:
         certificate.require(min_identical)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from isogloss.core.errors import ModelError
 from isogloss.core.seeds import derive
+from isogloss.data.prompts import Prompt, check_prompt
 from isogloss.data.records import PIECES, Kind
 from isogloss.models.anatomy import anatomy
 from isogloss.models.backbone import (
@@ -45,6 +46,7 @@ def build_task_model(
     labels: Sequence[str] = (),
     pooling: Pooling = "first",
     seed: int = 0,
+    prompt: Prompt | None = None,
 ) -> TaskModel:
     """A model for a kind of task on a pretrained backbone.
 
@@ -56,11 +58,17 @@ def build_task_model(
         labels: the labels (label), tags (tags) or relations (tree), by number.
         pooling: label only: "first" is the architecture's stock classifier (the first token's state; the last
             token's in decoders), "mean" the mean of all states. Choice always takes the mean.
+        prompt: label and choice only: keep the language-model head and tell classes by words; there is then
+            no pooling. None takes a head of classes.
 
     Raises:
         ModelError: labels missing or given twice, no such model, or no such head for it.
+        RecipeError: a prompt that does not fit the kind and the labels.
     """
     _check_labels(kind, labels)
+    if prompt is not None:
+        check_prompt(prompt, kind, labels)
+        return TaskModel(_language_model(source), None, kind=kind, labels=labels, prompt=prompt)
     if kind in PIECES:
         return TaskModel(_language_model(source), None, kind=kind)
     if kind in STOCK and not _needs_own_head(kind, source, pooling):
@@ -104,6 +112,7 @@ def new_head(kind: Kind, hidden: int, labels: int) -> nn.Module:
 def _language_model(source: str | Path | nn.Module) -> Any:
     objective = objective_of(_config(source))
     if not isinstance(source, nn.Module):
+        _check_language_model(source)
         return load_model(source, objective)
     whole = _transformers_model(source)
     if whole.get_output_embeddings() is not None or anatomy(whole).lm_bias is not None:
@@ -113,6 +122,18 @@ def _language_model(source: str | Path | nn.Module) -> Any:
         wanted=f"a {objective} language model",
         fix="load the checkpoint with its language-model head",
     )
+
+
+def _check_language_model(source: str | Path) -> None:
+    """A head that a folder lacks would be drawn at random, and whatever it says be taken for an answer."""
+    name = next(iter(load_config(source).architectures or ()), "")
+    if name.endswith(tuple(_HEAD_CLASS.values())) or (name.endswith("Model") and "LMHead" not in name):
+        raise ModelError(
+            f"a {name}, which has no language-model head",
+            wanted="a pretrained language model",
+            fix="give the model as it was before it was fine-tuned",
+            where=str(source),
+        )
 
 
 def _transformers_model(module: nn.Module) -> Any:

@@ -11,9 +11,9 @@ from torch import nn
 
 from isogloss.core.errors import CheckpointError, ModelError
 from isogloss.core.files import MANIFEST, check_folder, whole_folder, write_json
+from isogloss.data.prompts import Prompt
 from isogloss.data.records import Kind
 from isogloss.models.backbone import (
-    Auto,
     load_config,
     load_model,
     load_tokenizer,
@@ -38,7 +38,7 @@ def save_task_model(model: TaskModel, tokenizer: Any, folder: Path) -> None:
         "labels": list(model.labels),
         "pooling": model.pooling,
         "own_head": model.head is not None,
-    }
+    } | ({} if model.prompt is None else {"prompt": model.prompt.model_dump()})
     with quiet(), whole_folder(folder) as unfinished:
         model.model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
@@ -58,12 +58,14 @@ def load_task_model(folder: str | Path) -> tuple[TaskModel, Any]:
     folder = Path(folder)
     facts = _head_facts(folder)
     kind: Kind = facts["kind"]
+    prompt = saved_prompt(folder)
     if facts["own_head"]:
         model, head = _saved_backbone(folder), None
         head = _saved_head(folder, new_head(kind, model.config.hidden_size, len(facts["labels"])))
     else:
-        model, head = load_model(folder, _auto_of(kind, folder)), None
-    task = TaskModel(model, head, kind=kind, labels=facts["labels"], pooling=facts["pooling"])
+        stock = STOCK.get(kind) if prompt is None else None
+        model, head = load_model(folder, stock or objective_of(load_config(folder))), None
+    task = TaskModel(model, head, kind=kind, labels=facts["labels"], pooling=facts["pooling"], prompt=prompt)
     return task.eval(), load_tokenizer(folder)
 
 
@@ -78,6 +80,13 @@ def task_kind(folder: str | Path) -> Kind:
     return kind
 
 
+def saved_prompt(source: str | Path) -> Prompt | None:
+    """The prompt a saved model is asked by; None for one that has a head, or that is no task model."""
+    folder = Path(source)
+    facts = _head_facts(folder) if (folder / HEAD_FACTS).is_file() else {}
+    return Prompt.model_validate(facts["prompt"]) if "prompt" in facts else None
+
+
 def _head_facts(folder: Path) -> dict[str, Any]:
     if not (folder / HEAD_FACTS).is_file():
         raise ModelError(
@@ -90,10 +99,6 @@ def _head_facts(folder: Path) -> dict[str, Any]:
         check_folder(folder)
     facts: dict[str, Any] = json.loads((folder / HEAD_FACTS).read_text(encoding="utf-8"))
     return facts
-
-
-def _auto_of(kind: Kind, folder: Path) -> Auto:
-    return STOCK[kind] if kind in STOCK else objective_of(load_config(folder))
 
 
 def _saved_backbone(folder: Path) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from isogloss.data.encode import Objective
 from isogloss.data.features import IGNORED
+from isogloss.data.prompts import Prompt
 from isogloss.data.records import Kind
 from isogloss.losses.combine import mean_over
 from isogloss.losses.logits import cross_entropy
@@ -52,7 +53,8 @@ class TaskModel(nn.Module):
         head: our head, or None.
         kind: the kind of task.
         labels: labels, tags or relations by number; () for other kinds.
-        pooling: how a text becomes one vector, for label and choice.
+        pooling: how a text becomes one vector, for label and choice with a head.
+        prompt: for label and choice without a head, how the language model is asked; None with one.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class TaskModel(nn.Module):
         kind: Kind,
         labels: Sequence[str] = (),
         pooling: Pooling = "first",
+        prompt: Prompt | None = None,
     ) -> None:
         super().__init__()
         self.model: Any = model
@@ -70,6 +73,7 @@ class TaskModel(nn.Module):
         self.kind: Kind = kind
         self.labels = tuple(labels)
         self.pooling: Pooling = pooling
+        self.prompt = prompt
         self._inputs = _accepted_inputs(model)
 
     @property
@@ -94,6 +98,7 @@ class TaskModel(nn.Module):
             head: False runs the backbone alone, for whoever records its inner states: no loss, no logits.
         """
         if head:
+            assert self.prompt is None or "entries" in batch, "encoded without the model's prompt"
             run = _classes if "entries" in batch else _FORWARD[self.kind]
             return run(self, batch)
         self.backbone(**self.inputs_of(batch))

@@ -8,6 +8,7 @@ from isogloss.models.task_folder import (
     HEAD_WEIGHTS,
     load_task_model,
     save_task_model,
+    saved_prompt,
     task_kind,
 )
 from isogloss.models.task_model import (
@@ -33,5 +34,6 @@ __all__ = [
     "objective_of",
     "only_answers",
     "save_task_model",
+    "saved_prompt",
     "task_kind",
 ]

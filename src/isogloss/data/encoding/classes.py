@@ -13,14 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from isogloss.core.errors import ModelError
+from isogloss.core.errors import DataError, ModelError
 from isogloss.data.encoding.language import check_gap, covering, mask_of, start_token
 from isogloss.data.encoding.reader import Reader, Row
+from isogloss.data.encoding.texts import choice_number, label_number
 from isogloss.data.features import Entry, Features
 from isogloss.data.pieces import Pieces
-from isogloss.data.records import GAP, GapExample
+from isogloss.data.prompts import Prompt, ask
+from isogloss.data.records import GAP, GapExample, LabelExample
+
+_TOGETHER = 1000
+"""Examples tokenised at once: of each candidate the whole prompt is, which would fill the memory."""
 
 
 class Filled(NamedTuple):
@@ -42,23 +47,62 @@ def gaps(reader: Reader, examples: Sequence[GapExample]) -> Iterator[Features]:
         yield reader.features("gap", index, *rows, decoder=more, entries=entries, mean=mean)
 
 
+def asked(reader: Reader, examples: Sequence[Any], prompt: Prompt) -> Iterator[Features]:
+    """A feature for each example of kind label or choice, its classes told by a prompt.
+
+    Raises:
+        DataError: as `ask`; no gold, in training; or two labels told by the same pieces.
+    """
+    labels = reader.labels.labels
+    gaps = [ask(example, prompt, labels) for example in examples]
+    for index, (example, candidates) in enumerate(zip(examples, filled(reader, gaps), strict=True)):
+        label = isinstance(example, LabelExample)
+        if label:
+            _told_apart(reader, example, candidates)
+        rows, more, entries = _READ[reader.objective](reader, candidates)
+        yield reader.features(
+            "label" if label else "choice",
+            index,
+            *rows,
+            decoder=more,
+            entries=entries,
+            mean=prompt.score == "mean",
+            labels=label_number(reader, example) if label else choice_number(reader, example),
+        )
+
+
+def _told_apart(reader: Reader, example: LabelExample, candidates: Sequence[Filled]) -> None:
+    seen: dict[tuple[int, ...], str] = {}
+    for label, (_, filling, _) in zip(reader.labels.labels, candidates, strict=True):
+        if (other := seen.setdefault(tuple(filling), label)) != label:
+            pieces = " ".join(reader.tokenizer.convert_ids_to_tokens(filling))
+            raise DataError(
+                f"in {example.language} {other!r} and {label!r} are told by the same pieces: {pieces}",
+                wanted="words that the tokenizer tells apart",
+                fix="give one of them another verbaliser",
+            )
+
+
 def filled(reader: Reader, examples: Sequence[GapExample]) -> Iterator[list[Filled]]:
     """The candidates of each example in its prompt, with the same pieces around the gap as far as they fit.
 
     Raises:
         DataError: a prompt without exactly one gap, or a candidate without a piece.
     """
-    for example in examples:
-        check_gap(example)
-    texts = reader.pieces([e.prompt.replace(GAP, text, 1) for e in examples for text in e.candidates])
-    rows = iter(texts)
-    for example in examples:
-        begin = example.prompt.index(GAP)
-        cut = []
-        for text in example.candidates:
-            row = next(rows)
-            cut.append((row, covering(reader, row, begin, begin + len(text), example.id)))
-        yield _windows(cut, _room(reader))
+    room = _room(reader)
+    for start in range(0, len(examples), _TOGETHER):
+        some = examples[start : start + _TOGETHER]
+        for example in some:
+            check_gap(example)
+        rows = iter(reader.pieces([e.prompt.replace(GAP, text, 1) for e in some for text in e.candidates]))
+        for example in some:
+            begin = example.prompt.index(GAP)
+            ends = [begin + len(text) for text in example.candidates]
+            cut = [
+                (row, covering(reader, row, begin, end, example.id))
+                for end, row in zip(ends, rows, strict=False)
+            ]
+            yield _windows(cut, room)
 
 
 def _room(reader: Reader) -> int:

@@ -15,10 +15,11 @@ def labelled_texts(reader: Reader, examples: Sequence[LabelExample]) -> Iterator
     pairs = iter(reader.pieces([example.pair for example in examples if example.pair is not None]))
     for index, (example, text) in enumerate(zip(examples, texts, strict=True)):
         parts = [text.ids] if example.pair is None else [text.ids, next(pairs).ids]
-        yield reader.features("label", index, fit(reader, *parts), labels=_label_number(reader, example))
+        yield reader.features("label", index, fit(reader, *parts), labels=label_number(reader, example))
 
 
-def _label_number(reader: Reader, example: LabelExample) -> list[int] | None:
+def label_number(reader: Reader, example: LabelExample) -> list[int] | None:
+    """The label's number, in training alone."""
     if not reader.train:
         return None
     require_gold(example, example.label)
@@ -41,7 +42,12 @@ def choices(reader: Reader, examples: Sequence[ChoiceExample]) -> Iterator[Featu
     choices = iter(reader.pieces([f"{e.question}: {choice}" for e in examples for choice in e.choices]))
     for index, (example, premise) in enumerate(zip(examples, premises, strict=True)):
         rows = [fit(reader, premise.ids, next(choices).ids) for _ in example.choices]
-        if reader.train:
-            require_gold(example, example.answer)
-        gold = [int(example.answer)] if reader.train and example.answer is not None else None
-        yield reader.features("choice", index, *rows, labels=gold)
+        yield reader.features("choice", index, *rows, labels=choice_number(reader, example))
+
+
+def choice_number(reader: Reader, example: ChoiceExample) -> list[int] | None:
+    """The position of the right alternative, in training alone."""
+    if not reader.train:
+        return None
+    require_gold(example, example.answer)
+    return [int(example.answer or 0)]
