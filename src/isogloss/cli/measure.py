@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
+    from isogloss.compress.plan import Limits
+    from isogloss.methods.budget import BudgetPlan
     from isogloss.models.storage import Storage
 
 
@@ -95,18 +97,11 @@ def budget(
     """Plan a student from what it may cost, before any training: vocabulary, layers, sizes, precision."""
     from isogloss.cli.show_bench import Bar
     from isogloss.cli.show_budget import print_budget
-    from isogloss.compress.plan import Limits
-    from isogloss.core.files import write_json, write_text
-    from isogloss.core.quantities import bytes_of, seconds_of
     from isogloss.methods.budget import plan_budget
     from isogloss.methods.latency_table import Conditions
     from isogloss.methods.pairs import files_by_language
 
-    limits = Limits(
-        disk=None if disk is None else bytes_of(disk, option="--disk"),
-        latency=None if latency is None else seconds_of(latency, option="--latency"),
-        coverage=coverage,
-    )
+    limits = _limits(disk, latency, coverage)
     with Bar() as bar:
         found = plan_budget(
             model,
@@ -119,6 +114,24 @@ def budget(
             progress=bar,
         )
     print_budget(found)
+    _write_plan(found, recipe=recipe, plan=plan)
+
+
+def _limits(disk: str | None, latency: str | None, coverage: float) -> Limits:
+    """From what people write, such as 60MB and 10ms."""
+    from isogloss.compress.plan import Limits
+    from isogloss.core.quantities import bytes_of, seconds_of
+
+    return Limits(
+        disk=None if disk is None else bytes_of(disk, option="--disk"),
+        latency=None if latency is None else seconds_of(latency, option="--latency"),
+        coverage=coverage,
+    )
+
+
+def _write_plan(found: BudgetPlan, *, recipe: Path | None, plan: Path | None) -> None:
+    from isogloss.core.files import write_json, write_text
+
     if recipe:
         write_text(recipe, found.recipe_text())
         typer.echo(f"recipe: {recipe}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,31 +160,46 @@ def plan_budget(
     config, tokenizer = load_config(teacher), load_tokenizer(teacher)
     progress(0.0, "counting tokens")
     sizes = vocabulary_sizes(calibrate(tokenizer, read_corpora(dict(corpora))))
-    blocks = blocks_of(config)
-    found: list[Candidate] = []
-    measured: dict[Precision, dict[Block, Measured]] = {}
-    for storage in (precision,) if precision else _PRECISIONS:
-        timed = replace(conditions, precision=_computed(storage, conditions.precision))
-        table = measured.setdefault(timed.precision, {})
-        if limits.latency is not None:
-            place = cache or cache_folder()
-            table |= latency_table(config, blocks, timed, cache=place, again=again, progress=progress)
-        lines = {block: one.line for block, one in table.items()} or None
-        options = {"vocabularies": sizes, "blocks": blocks, "storages": (storage,), "lines": lines}
-        found += candidates(config, objective_of(config), **options)  # type: ignore[arg-type]
-    choice = choose(found, limits)
-    computed = _computed(choice.chosen.storage, conditions.precision)
+    storages = (precision,) if precision else _PRECISIONS
+    computed = {storage: _computed(storage, conditions.precision) for storage in storages}
+    measured: dict[Precision, dict[Block, Measured]] = {each: {} for each in computed.values()}
+    if limits.latency is not None:
+        place = cache or cache_folder()
+        for each in measured:
+            timed = replace(conditions, precision=each)
+            measured[each] = latency_table(
+                config, blocks_of(config), timed, cache=place, again=again, progress=progress
+            )
+    choice = choose(_students(config, sizes, {one: measured[computed[one]] for one in storages}), limits)
+    chosen = computed[choice.chosen.storage]
     return BudgetPlan(
         teacher=str(teacher),
         corpora=dict(corpora),
         limits=limits,
-        conditions=replace(conditions, precision=computed),
+        conditions=replace(conditions, precision=chosen),
         choice=choice,
-        measured=measured[computed],
+        measured=measured[chosen],
         sizes=tuple(sizes),
         longest=longest_input(config),
         machine=machine(),
     )
+
+
+def _students(
+    config: Any, sizes: Sequence[VocabularySize], measured: Mapping[Storage, Mapping[Block, Measured]]
+) -> list[Candidate]:
+    """Every student of a teacher, in each of the precisions with its times; {} for one without any."""
+    found: list[Candidate] = []
+    for storage, table in measured.items():
+        found += candidates(
+            config,
+            objective_of(config),
+            vocabularies=sizes,
+            blocks=blocks_of(config),
+            storages=(storage,),
+            lines={block: one.line for block, one in table.items()} or None,
+        )
+    return found
 
 
 def _computed(storage: Storage, otherwise: Precision) -> Precision:
