@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -9,8 +12,11 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from isogloss.core.errors import RecipeError
 from isogloss.losses.plan import GENERAL
+from isogloss.methods import distil
 from isogloss.methods.guide import DistillationStep
 from isogloss.methods.planning import plan
+from isogloss.methods.student import make_student
+from isogloss.methods.task import load_teacher
 from isogloss.models.anatomy import anatomy
 from isogloss.models.distillation import Distillation
 from isogloss.models.tasks import TaskModel
@@ -46,6 +52,26 @@ def undistilled(teacher, out, **changes):
     """Teacher and copied student, before any step."""
     run = ran(tiny(DISTIL, teacher=str(teacher), phase1=None, dev={}, **changes), out)
     return [AutoModelForMaskedLM.from_pretrained(folder) for folder in (teacher, run.folder / "model")]
+
+
+def test_the_base_is_out_of_memory_when_a_task_teacher_comes_in(model, tmp_path, monkeypatch):
+    made, gone = [], []
+
+    def make(*arguments, **options):
+        pair = make_student(*arguments, **options)
+        made.append(weakref.ref(pair.teacher))
+        return pair
+
+    def load(task):
+        gc.collect()
+        gone.append(made[0]() is None)
+        return load_teacher(task)
+
+    monkeypatch.setattr(distil, "make_student", make)
+    monkeypatch.setattr(distil, "load_teacher", load)
+    few = {"steps": 2, "batch_size": 2, "log_every": 1}
+    ran(tiny(DISTIL, teacher=str(model), phase1__training=few, phase2=PHASE2), tmp_path)
+    assert gone == [True]
 
 
 def layers_of(model):

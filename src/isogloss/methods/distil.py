@@ -7,6 +7,7 @@ task-tuned teacher (phase 2).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -140,6 +141,7 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
         folder = run.folder / "student" if recipe.phase2 else run.model
         save_model(pair.student, pair.tokenizer, folder, origin=pair.origin)
     if recipe.phase2 is not None:
+        pair = replace(pair, teacher=None)  # phase 2 has one of its own, and both may be large
         _task(recipe, recipe.phase2, pair, run)
 
 

@@ -133,7 +133,7 @@ class Pair:
     """A teacher and the student made of it.
 
     Attributes:
-        teacher: as it was found, with its whole vocabulary.
+        teacher: as it was found, with its whole vocabulary; None when it has taught and was let go.
         student: a transformers model of its own.
         tokenizer: the student's.
         origin: how the student belongs to the teacher.
