@@ -33,7 +33,7 @@ def test_they_suffice_for_training_and_development_and_the_others_are_as_they_we
     rows = rows_for_task(subject, tokenizer, learnt, held_out, max_length=recipe.max_length, run=notes)
     assert notes["rows"] == {"trained": len(rows.kept), "of": 500}
     assert len(rows.kept) < 500
-    batches = task_batches(subject, tokenizer, learnt, recipe, batch_size=4, seed=0)
+    batches = task_batches(subject, tokenizer, learnt, max_length=recipe.max_length, batch_size=4, seed=0)
     for index in range(len(batches)):
         subject(batches[index]).loss.backward()
     assert score(subject, tokenizer, held_out, task=task).scores

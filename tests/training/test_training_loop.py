@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from isogloss.core.errors import CheckpointError, RecipeError, UserError
+from isogloss.training.hooks import Hook
 from isogloss.training.loop import train
 
 
@@ -186,6 +187,39 @@ def test_training_stops_after_so_many_evaluations_without_a_new_best(tmp_path):
         evaluate=lambda model: {"en-Latn": next(scores)},
     )
     assert (outcome.step, outcome.best_step, outcome.stopped_early) == (12, 6, True)
+
+
+class Veto(Hook):
+    """Refuses the weights of an evaluation, counted from 1."""
+
+    name = "veto"
+
+    def __init__(self, at):
+        self.at, self.seen = at, 0
+
+    def after_evaluation(self, moment, scores):
+        self.seen += 1
+        return "fell" if self.seen == self.at else None
+
+
+@pytest.mark.parametrize(("select", "best"), [("macro", 4), ("last", None)])
+def test_a_hook_that_refuses_weights_ends_the_training_at_the_best_from_before(tmp_path, select, best):
+    scores, kept = iter([0.1, 0.5, 0.9, 1.0]), []
+
+    def evaluate(model):
+        kept.append(weights_of(model))
+        return {"en-Latn": next(scores)}
+
+    model, outcome, _ = trained(
+        tmp_path, steps=50, evaluate_every=2, evaluate=evaluate, select=select, hooks=[Veto(3)]
+    )
+    assert (outcome.step, outcome.refused, outcome.best_step) == (6, "fell", best)
+    assert same_bits(weights_of(model), kept[1 if best else 2])
+    again, outcome, _ = trained(
+        tmp_path, steps=50, evaluate_every=2, evaluate=evaluate, select=select, hooks=[Veto(3)]
+    )
+    assert outcome.refused == "fell"
+    assert same_bits(weights_of(again), weights_of(model))
 
 
 def test_selecting_a_language_that_is_not_evaluated_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Batches of one thing with batches of another beside them: of a task, with running text."""
+"""Batches of one thing with batches of another beside them: of a task, and of running text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TEXT = "text/"
-"""What the names of the second batch's tensors begin with."""
+"""Running text beside a task. These are what the names of the other batch's tensors begin with."""
+ANCHOR = "anchor/"
+"""Labelled items beside unlabelled ones."""
+TOLD = "told/"
+"""The rows of teacher languages once more by themselves, for a teacher that is another model."""
+
+PREFIXES = (TEXT, ANCHOR, TOLD)
 
 
 class _Batches(Protocol):
@@ -18,21 +24,25 @@ class _Batches(Protocol):
     def __getitem__(self, index: int, /) -> Mapping[str, Tensor]: ...
 
 
-class TaskBesideText:
-    """Batch i of a task and batch i of running text as one; a pass is a pass over the task."""
+class Beside:
+    """Batch i of one thing and batch i of another as one; a pass is a pass over the first."""
 
-    def __init__(self, task: _Batches, text: _Batches) -> None:
-        self._task, self._text = task, text
+    def __init__(self, first: _Batches, other: _Batches, *, prefix: str) -> None:
+        self._first, self._other, self._prefix = first, other, prefix
 
     def __len__(self) -> int:
-        """Batches in a pass over the task."""
-        return len(self._task)
+        """Batches in a pass over the first."""
+        return len(self._first)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        text = {TEXT + name: tensor for name, tensor in self._text[index].items()}
-        return {**self._task[index], **text}
+        return {**self._first[index], **under(self._prefix, self._other[index])}
 
 
-def text_of(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The running text in a batch, under its own names; {} where there is none."""
-    return {name.removeprefix(TEXT): tensor for name, tensor in batch.items() if name.startswith(TEXT)}
+def under(prefix: str, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A batch under names that begin with the prefix."""
+    return {prefix + name: tensor for name, tensor in batch.items()}
+
+
+def part_of(batch: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """What stands in a batch under a prefix, under its own names; {} where there is nothing."""
+    return {name.removeprefix(prefix): tensor for name, tensor in batch.items() if name.startswith(prefix)}

@@ -17,11 +17,13 @@ from typing import Any
 import torch
 
 from isogloss.compress.layers import layer_map
+from isogloss.data.aligned import align
 from isogloss.data.records import PIECES, Example
 from isogloss.data.tasks import TASKS
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.expected import expected_vocabulary
 from isogloss.methods.finetune import FinetuneRecipe
+from isogloss.methods.level import LevelRecipe
 from isogloss.methods.pipeline import PipelineRecipe
 from isogloss.methods.pretrain import PretrainRecipe
 from isogloss.methods.records import STAGE
@@ -138,6 +140,34 @@ def _finetune(recipe: FinetuneRecipe, title: str, known: _Known) -> Plan:
     return Plan(title, tuple(rows), config, vocabulary)
 
 
+def _level(recipe: LevelRecipe, title: str, known: _Known) -> Plan:
+    config, vocabulary = _model(recipe.model, known)
+    items = align(examples(recipe, "unlabelled"))
+    learnt = min(recipe.items or len(items), len(items) - round(recipe.guards.held_out * len(items)))
+    languages = len(items.languages)
+    size = recipe.training.batch_size
+    steps = recipe.training.total_steps(math.ceil(learnt / size))
+    objective: Auto = objective_of(config)
+    counted = sizes(config, auto=objective, vocabulary=vocabulary)
+    rows = [
+        *_size_rows(counted),
+        Row(
+            "items",
+            f"{learnt:,}",
+            f"in {languages} languages; {len(items) - learnt:,} others held out or left",
+        ),
+        Row("steps", f"{steps:,}", f"of {size} items, {size * languages:,} rows"),
+        *_memory_rows(
+            config,
+            counted["total"],
+            recipe.training.model_copy(update={"batch_size": size * languages}),
+            recipe.max_length or _TYPICAL_LENGTH,
+            besides=4 * counted["total"] * (1 + (recipe.distillation.average is not None)),
+        ),
+    ]
+    return Plan(title, tuple(rows), config, vocabulary)
+
+
 def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
     config, vocabulary = _model(recipe.teacher, known)
     layers = layer_map(config.num_hidden_layers, recipe.student.layers.keep)
@@ -173,6 +203,7 @@ _PLANS: dict[type, Callable[[Any, str, _Known], Plan]] = {
     PretrainRecipe: _pretrain,
     FinetuneRecipe: _finetune,
     DistilRecipe: _distil,
+    LevelRecipe: _level,
 }
 
 

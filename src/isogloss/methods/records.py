@@ -23,7 +23,9 @@ Sources: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Fiel
 STAGE = "stage:"
 """In a pipeline, `stage:NAME` stands for the model that the earlier stage NAME left."""
 
-SplitName: TypeAlias = Literal["train", "dev", "test"]
+SplitName: TypeAlias = Literal["train", "dev", "test", "unlabelled"]
+
+Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 ByLanguage: TypeAlias = Annotated[dict[LanguageTag, Sources], EachOnce]
 
@@ -48,7 +50,8 @@ class TaskData(Record):
         dev: chooses the checkpoint and stops early; empty means the last checkpoint is kept.
         test: every language to report.
         options: what else the reader is told, by split: {test: {labels: xnli/test.labels.txt}}.
-        limit: examples to read per language and file at most; None reads all.
+        limit: examples to read per language and file at most, of every split, or by split: {train: 128}; None
+            reads all.
     """
 
     task: TaskName
@@ -57,7 +60,11 @@ class TaskData(Record):
     dev: ByLanguage = Field(default_factory=dict)
     test: ByLanguage = Field(default_factory=dict)
     options: dict[SplitName, dict[str, Any]] = Field(default_factory=dict)
-    limit: int | None = Field(default=None, ge=1)
+    limit: Count | dict[SplitName, Count] | None = None
+
+    def most(self, split: SplitName) -> int | None:
+        """Examples to read of a file of a split; None for all."""
+        return self.limit.get(split) if isinstance(self.limit, dict) else self.limit
 
     @model_validator(mode="after")
     def _test_or_train(self) -> TaskData:

@@ -43,15 +43,28 @@ def evaluate_files(
         UserError: `data` is not of that form, a file or the model cannot be read, or the model is of another
             kind than the task, or has learnt a task and is given a prompt.
     """
-    row = task_named(task)
     files = files_by_language(data, option="--data")
-    if prompt is None:
-        loaded, tokenizer = _loaded(model, row.kind)
-    else:
-        loaded, tokenizer = _asked(model, row, load_prompt(prompt))
-    refuse_other_kind(loaded.kind, task, where=str(model))
+    loaded, tokenizer = task_model(model, task, prompt=None if prompt is None else load_prompt(prompt))
     test = examples(TaskData(task=task, test=files, format=format, limit=limit), "test")
     return score(loaded, tokenizer, test, task=task)
+
+
+def task_model(model: str | Path, task: str, *, prompt: Prompt | None = None) -> tuple[TaskModel, Any]:
+    """The model of a task, and its tokenizer: a task model, or a language model that is asked.
+
+    Args:
+        model: a task model's folder; for `lm` and `cloze`, and with a prompt, a language model's folder or
+            Hub id.
+        task: a name of the table of tasks.
+        prompt: for a language model that has learnt no task; None for a task model, which knows its own.
+
+    Raises:
+        ModelError: no such model, one of another kind, or one that has learnt a task and is given a prompt.
+    """
+    row = task_named(task)
+    found = _loaded(model, row.kind) if prompt is None else _asked(model, row, prompt)
+    refuse_other_kind(found[0].kind, task, where=str(model))
+    return found
 
 
 def _asked(model: str | Path, task: Task, prompt: Prompt) -> tuple[TaskModel, Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import cast
+from typing import Literal, TypeAlias, cast
 
 from isogloss.core.errors import DataError, did_you_mean
 from isogloss.data.corpora import Corpus
@@ -19,8 +19,10 @@ from isogloss.data.records import Example
 from isogloss.data.tasks import read
 from isogloss.methods.records import ByLanguage, SplitName, TaskData
 
+MiniatureSplit: TypeAlias = Literal["train", "dev", "test"]
+
 _MINIATURE = re.compile(r"miniature(?:/(?P<split>[^:]*))?(?::(?P<count>.*))?")
-_COUNTS: dict[SplitName, int] = {"train": 2000, "dev": 200, "test": 400}
+_COUNTS: dict[MiniatureSplit, int] = {"train": 2000, "dev": 200, "test": 400}
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class MiniatureText:
     """Sentences of the embedded world as a corpus; the same interface as `data.corpora.Corpus`."""
 
     language: str
-    split: SplitName
+    split: MiniatureSplit
     count: int
     seed: int = 0
 
@@ -56,7 +58,7 @@ def _corpus(tag: str, places: tuple[str, ...]) -> Corpus | MiniatureText:
 
 
 def examples(data: TaskData, split: SplitName) -> dict[str, list[Example]]:
-    """The examples of one split ("train", "dev" or "test") of a task, by language.
+    """The examples of one split of a task ("unlabelled" where the recipe has such files), by language.
 
     Raises:
         DataError: a file is missing or malformed, or holds no example.
@@ -66,28 +68,27 @@ def examples(data: TaskData, split: SplitName) -> dict[str, list[Example]]:
 
 
 def _examples(data: TaskData, split: SplitName, tag: str, places: tuple[str, ...]) -> list[Example]:
+    limit = data.most(split)
     if embedded := miniature(places):
         from isogloss.data.miniature import task_examples
 
         told, count = embedded
-        return task_examples(data.task, tag, told, min(count, data.limit or count))
+        return task_examples(data.task, tag, told, min(count, limit or count))
     options = data.options.get(split, {})
     if data.task == "lm":  # running text: patterns and folders too
-        found: list[Example] = [*islice(Corpus(tag, places, **options).examples(), data.limit)]
+        found: list[Example] = [*islice(Corpus(tag, places, **options).examples(), limit)]
     else:
         found = [
             example
             for place in places
-            for example in read(
-                data.task, place, language=tag, format=data.format, limit=data.limit, **options
-            )
+            for example in read(data.task, place, language=tag, format=data.format, limit=limit, **options)
         ]
     if not found:
         raise DataError("no examples", wanted=f"at least one example of {data.task}", where=", ".join(places))
     return found
 
 
-def miniature(places: tuple[str, ...]) -> tuple[SplitName, int] | None:
+def miniature(places: tuple[str, ...]) -> tuple[MiniatureSplit, int] | None:
     """Split and count of an embedded source, or None for files."""
     matches = [_MINIATURE.fullmatch(place) for place in places]
     if not any(matches):
@@ -102,7 +103,7 @@ def miniature(places: tuple[str, ...]) -> tuple[SplitName, int] | None:
     name = match["split"] or "train"
     if name not in _COUNTS:
         raise DataError(f"miniature/{name}", wanted="train, dev or test", fix=did_you_mean(name, _COUNTS))
-    split = cast(SplitName, name)
+    split = cast(MiniatureSplit, name)
     count = match["count"] or str(_COUNTS[split])
     if not count.isdigit() or int(count) == 0:
         raise DataError(

@@ -12,6 +12,7 @@ from isogloss.core.config import Record
 from isogloss.core.run import Run
 from isogloss.methods.distil import DistilRecipe, distil
 from isogloss.methods.finetune import FinetuneRecipe, finetune
+from isogloss.methods.level import LevelRecipe, level
 from isogloss.methods.pretrain import PretrainRecipe, pretrain
 
 
@@ -27,10 +28,11 @@ STAGES: dict[str, Method] = {
     "pretrain": Method(PretrainRecipe, pretrain),
     "finetune": Method(FinetuneRecipe, finetune),
     "distil": Method(DistilRecipe, distil),
+    "level": Method(LevelRecipe, level),
 }
 """By the recipe's `method`."""
 
 StageRecipe: TypeAlias = Annotated[
-    PretrainRecipe | FinetuneRecipe | DistilRecipe, Field(discriminator="method")
+    PretrainRecipe | FinetuneRecipe | DistilRecipe | LevelRecipe, Field(discriminator="method")
 ]
 """The records of `STAGES` as a recipe field."""

@@ -14,7 +14,7 @@ from isogloss.core.errors import ModelError, RecipeError
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches
-from isogloss.data.beside import TEXT, TaskBesideText, text_of
+from isogloss.data.beside import TEXT, Beside, part_of
 from isogloss.data.buckets import BucketedBatches
 from isogloss.data.encode import encode
 from isogloss.data.features import Features, collate
@@ -235,12 +235,17 @@ def _training(
         subject: nn.Module, plan: TrainingPlan, phase: str, step: Step, optimiser: OptimiserBuilder
     ) -> Outcome:
         batches: Batches = task_batches(
-            model, tokenizer, learnt, task, batch_size=plan.batch_size, seed=derive(seed, phase)
+            model,
+            tokenizer,
+            learnt,
+            max_length=task.max_length,
+            batch_size=plan.batch_size,
+            seed=derive(seed, phase),
         )
         hooks: list[Hook] = []
         if task.unlabelled is not None:
             text = _text_batches(task.unlabelled, model, tokenizer, run=run, seed=derive(seed, phase, "text"))
-            batches = TaskBesideText(batches, text)
+            batches = Beside(batches, text, prefix=TEXT)
             hooks = [_ledger(text)]
         return train(
             subject if guide is None else guide.beside(subject),
@@ -288,7 +293,9 @@ def _text_batches(
 def _ledger(text: LanguageModelBatches) -> Ledger:
     """Of the running text alone: which languages it really was."""
     even = dict.fromkeys(text.languages, 1 / len(text.languages))
-    return Ledger(text.languages, requested=even, sizes=text.tokens_in_a_pass(), part=text_of)
+    return Ledger(
+        text.languages, requested=even, sizes=text.tokens_in_a_pass(), part=lambda batch: part_of(batch, TEXT)
+    )
 
 
 def labels_of(task: TaskData, learnt: Sequence[Example]) -> tuple[str, ...]:
@@ -300,8 +307,8 @@ def task_batches(
     model: TaskModel,
     tokenizer: Any,
     learnt: Sequence[Example],
-    task: TaskTraining,
     *,
+    max_length: int | None,
     batch_size: int,
     seed: int,
 ) -> BucketedBatches[Features]:
@@ -311,7 +318,7 @@ def task_batches(
         learnt,
         tokenizer,
         labels=model.labels,
-        max_length=row_length(model, task.max_length),
+        max_length=row_length(model, max_length),
         objective=model.objective,
         prompt=model.prompt,
     )

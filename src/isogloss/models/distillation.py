@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from isogloss.core.errors import ModelError
-from isogloss.data.beside import TEXT, text_of
+from isogloss.data.beside import TEXT, part_of
 from isogloss.data.features import IGNORED
 from isogloss.data.records import PIECES, Kind
 from isogloss.losses.attention import attention_loss, real_pairs
@@ -83,7 +83,7 @@ class Distillation(nn.Module):
         running text beside a task (`data.beside`) the inner states are compared: losses named `text/...`.
         """
         found = self._compare(batch, self.losses.weights)
-        if text := text_of(batch):
+        if text := part_of(batch, TEXT):
             inner = [name for name in self.losses.weights if name in _INNER]
             found |= {TEXT + name: loss for name, loss in self._compare(text, inner).items()}
         return found

@@ -102,10 +102,20 @@ def _on_mixture(languages: Sequence[str]) -> str:
     return f" on a mixture of {listed(languages)}" if len(languages) > 1 else f" on {languages[0]}"
 
 
+def _level(recipe: Mapping[str, Any], run: RunRecord) -> str:
+    model = model_name(recipe.get("model")) or "a model"
+    return f"Levelling of {model} on {task_label(recipe.get('task'))}, {len(_unlabelled(recipe))} languages."
+
+
+def _unlabelled(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dict(recipe.get("unlabelled") or {})
+
+
 _DEEDS: dict[str, Callable[[Mapping[str, Any], RunRecord], str]] = {
     "finetune": _finetune,
     "distil": _distil,
     "pretrain": _pretrain,
+    "level": _level,
 }
 
 

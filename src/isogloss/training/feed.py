@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
-from isogloss.data.beside import text_of
+from isogloss.data.beside import PREFIXES, part_of
 
 Batch: TypeAlias = Mapping[str, Tensor]
 
@@ -82,11 +82,11 @@ class Feed:
 
 
 def count_tokens(batch: Batch) -> int:
-    """Tokens without padding, those of running text beside a task among them.
+    """Tokens without padding, those of what stands beside the batch among them.
 
-    Of either part: the ones in `attention_mask`, else the size of `input_ids`, else 0.
+    Of each part: the ones in `attention_mask`, else the size of `input_ids`, else 0.
     """
-    return sum(map(_tokens, (batch, text_of(batch))))
+    return sum(map(_tokens, (batch, *(part_of(batch, prefix) for prefix in PREFIXES))))
 
 
 def _tokens(batch: Batch) -> int:

@@ -54,8 +54,14 @@ class Hook:
     def after_step(self, moment: Moment, micros: Sequence[Micro]) -> None:
         """After each optimiser step; gradients are still there. `micros` are this process's."""
 
-    def after_evaluation(self, moment: Moment, scores: Mapping[str, float]) -> None:
-        """After each evaluation, with its number per language."""
+    def after_evaluation(self, moment: Moment, scores: Mapping[str, float]) -> str | None:
+        """After each evaluation, with its number per language.
+
+        Returns:
+            Why these weights must not be kept, which also ends the training; None to go on. Every process
+            must return the same.
+        """
+        return None
 
     def end(self, moment: Moment) -> None:
         """After the last step, before its checkpoint and before the best weights are put back."""
@@ -90,7 +96,7 @@ class Ledger(Hook):
         languages: internal tags, in the order of the numbers in a batch.
         requested: the share of each language that the mixture aims at; None to log none.
         sizes: tokens that one pass over each language has in batches; None to log no epochs.
-        part: of a batch is what is counted, such as `data.beside.text_of`; all of it by itself.
+        part: of a batch is what is counted, such as `data.beside.part_of`; all of it by itself.
         every: steps between lines; there is one at the end besides.
         """
         self.languages, self.requested, self.sizes = tuple(languages), requested, sizes

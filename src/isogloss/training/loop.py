@@ -55,6 +55,8 @@ class Outcome:
         best_step: the step whose weights the model now has; None where nothing was selected: no evaluation,
             or `select` is last.
         best_scores: its evaluation, a number per language; empty where nothing was selected.
+        refused: why a hook ended the training and refused its last weights; None where none did. The model
+            then has the best weights from before, or, where `best_step` is None, still those refused.
         resumed_from: the step of the checkpoint that this process began from; None if from the start.
         seconds: of this process.
     """
@@ -64,6 +66,7 @@ class Outcome:
     stopped_early: bool
     best_step: int | None
     best_scores: Mapping[str, float]
+    refused: str | None
     resumed_from: int | None
     seconds: float
 
@@ -160,6 +163,7 @@ class _Standing:
     best_score: float | None = None
     best_scores: dict[str, float] = field(default_factory=dict)
     since_best: int = 0
+    refused: str | None = None
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -315,9 +319,11 @@ class _Loop:
             moment.log(self.metric, value, split="dev", language=language)
         if scores:
             moment.log(self.metric, math.fsum(scores.values()) / len(scores), split="dev")
-        improved = self.plan.select != "last" and self._judge(scores)
-        self._each_hook("after_evaluation", scores)
-        return improved
+        if refusals := [found for found in self._each_hook("after_evaluation", scores) if found]:
+            self._standing.refused = "; ".join(refusals)
+            self._standing.stopped_early = True
+            return False
+        return self.plan.select != "last" and self._judge(scores)
 
     def _scores(self, evaluate: Evaluate) -> dict[str, float]:
         """The main process evaluates and tells the others, so that all decide alike."""
@@ -373,6 +379,7 @@ class _Loop:
             stopped_early=standing.stopped_early,
             best_step=standing.best_step,
             best_scores=standing.best_scores,
+            refused=standing.refused,
             resumed_from=self._resumed_from,
             seconds=seconds,
         )
@@ -386,9 +393,8 @@ class _Loop:
     def _moment(self) -> Moment:
         return Moment(self.model, self.run, self.phase, step=self._standing.step, total=self._total)
 
-    def _each_hook(self, name: str, *details: Any) -> None:
-        for hook in self.hooks:
-            getattr(hook, name)(self._moment(), *details)
+    def _each_hook(self, name: str, *details: Any) -> list[Any]:
+        return [getattr(hook, name)(self._moment(), *details) for hook in self.hooks]
 
 
 def _divides(every: int | None, step: int) -> bool:

@@ -1,0 +1,225 @@
+"""What levelling did to each language: scores before and after, who taught, what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isogloss.analysis.calibration import calibration, variety
+from isogloss.analysis.panel import Array, Panel
+from isogloss.analysis.selection import Selection, Stability, scores_on
+from isogloss.analysis.vote import majority_vote
+from isogloss.core.files import write_json
+from isogloss.core.run import Run
+from isogloss.core.seeds import generator
+from isogloss.data.records import Example
+from isogloss.data.tasks import TASKS
+from isogloss.evaluate.disparity import Measures, disparity_changes, disparity_estimates
+from isogloss.evaluate.intervals import paired_difference
+from isogloss.evaluate.items import items, items_by_id
+from isogloss.evaluate.samples import sample_lines
+from isogloss.evaluate.suite import Evaluation
+from isogloss.methods.guards import Judge
+from isogloss.methods.scores import forget_scores, log_scores, score
+from isogloss.methods.teachers import believed
+from isogloss.models.tasks import TaskModel
+from isogloss.training.loop import Outcome
+
+if TYPE_CHECKING:
+    from isogloss.methods.level import LevelRecipe
+    from isogloss.methods.self_distillation import Material
+
+FILE = "levelling.json"
+BEFORE = "before"
+CHANGED = 6
+"""Examples kept per language whose prediction changed."""
+JUDGES = ("confidence", "confidence-others", "agreement", "reliability")
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was known before anything was learnt.
+
+    Attributes:
+        panel: what the model believed of the items to learn from.
+        selection: who teaches.
+        stability: how far that hangs on the items.
+        judge: what watched over the training.
+    """
+
+    panel: Panel
+    selection: Selection
+    stability: Stability
+    judge: Judge
+
+
+def write_facts(
+    run: Run,
+    recipe: LevelRecipe,
+    tokenizer: Any,
+    material: Material,
+    known: Before,
+    *,
+    before: TaskModel,
+    after: TaskModel,
+    outcome: Outcome,
+    put_back: str | None,
+) -> None:
+    """Score the model before and after on the test sets, and write all that the report shows.
+
+    Args:
+        put_back: why the model from before was kept, so that `after` is equal to it; None if it was not.
+    """
+    models = {BEFORE: before, recipe.as_name: after}
+    panels = [
+        believed(model, tokenizer, material.held_out, max_length=recipe.max_length)
+        for model in models.values()
+    ]
+    found = _score_both(run, recipe, tokenizer, material.test, models, step=outcome.step)
+    facts = {
+        "task": recipe.task,
+        "source": recipe.source,
+        "aim": recipe.distillation.aim,
+        "items": {"learnt": len(material.learnt), "held_out": len(material.held_out)},
+        "dropped": dict(material.learnt.missing),
+        "languages": list(known.panel.languages),
+        **_teaching(known, seed=recipe.seed),
+        "guards": _guarding(known.judge, outcome, put_back),
+        "agreement": {
+            name: _agreement(panel) for name, panel in zip(("before", "after"), panels, strict=True)
+        },
+        "entropy": {
+            name: {tag: one.labels for tag, one in variety(panel).items()}
+            for name, panel in zip(("before", "after"), panels, strict=True)
+        },
+        **({} if found is None else _effect(recipe, material.test, *found)),
+    }
+    write_json(run.folder / FILE, facts)
+
+
+def _score_both(
+    run: Run,
+    recipe: LevelRecipe,
+    tokenizer: Any,
+    test: Mapping[str, Sequence[Example]],
+    models: Mapping[str, TaskModel],
+    *,
+    step: int,
+) -> tuple[Evaluation, Evaluation] | None:
+    forget_scores(run)
+    if not test:
+        return None
+    found = []
+    for name, model in models.items():
+        source = recipe.source if recipe.source in test else None
+        found.append(
+            score(model, tokenizer, test, task=recipe.task, max_length=recipe.max_length, source=source)
+        )
+        log_scores(run, found[-1], test, task=recipe.task, model=name, step=step)
+    return found[0], found[1]
+
+
+def _teaching(known: Before, *, seed: int) -> dict[str, Any]:
+    """Who teaches, by which numbers, and how every other judge would have scored."""
+    panel, selection = known.panel, known.selection
+    vote = majority_vote(panel)
+    once = np.ones((1, len(panel.ids)), dtype=np.int64)
+    return {
+        "teachers": list(selection.teachers),
+        "students": list(selection.students),
+        "selection": asdict(selection) | {"teachers": None, "students": None},
+        "stability": asdict(known.stability),
+        "judges": {
+            judge: dict(
+                zip(panel.languages, scores_on(panel, judge, once, seed=seed)[0].tolist(), strict=True)
+            )
+            for judge in JUDGES
+        },
+        "vote": {"margin": float(vote.margin.mean()), "unanimous": float((vote.share == 1.0).mean())},
+        "calibration": {tag: asdict(one) for tag, one in calibration(panel).items()},
+    }
+
+
+def _guarding(judge: Judge, outcome: Outcome, put_back: str | None) -> dict[str, Any]:
+    return {
+        "steps": outcome.step,
+        "kept_step": 0 if put_back else outcome.best_step or outcome.step,
+        "refused": outcome.refused,
+        "put_back": put_back,
+        "start": asdict(judge.start),
+    }
+
+
+def _agreement(panel: Panel) -> list[list[float]]:
+    """How often each two languages choose the same class, (languages, languages)."""
+    same: Array = (panel.choices[:, None] == panel.choices[None]).mean(-1)
+    return [[float(share) for share in row] for row in same]
+
+
+def _effect(
+    recipe: LevelRecipe, test: Mapping[str, Sequence[Example]], before: Evaluation, after: Evaluation
+) -> dict[str, Any]:
+    """What each language gained or lost on its test set, and the spread over languages."""
+    metric = TASKS[recipe.task].metrics[0]
+    changes = {tag: _change(metric, found, before, after, tag) for tag, found in test.items()}
+    harmed = [tag for tag, change in changes.items() if change is not None and change["high"] < 0]
+    return {
+        "metric": metric,
+        "changes": {tag: change for tag, change in changes.items() if change is not None},
+        "harmed": harmed,
+        "disparity": _spread(recipe, test, before, after, metric),
+        "changed": [line for tag in test for line in _changed(test[tag], before, after, tag)],
+    }
+
+
+def _spread(
+    recipe: LevelRecipe,
+    test: Mapping[str, Sequence[Example]],
+    before: Evaluation,
+    after: Evaluation,
+    metric: str,
+) -> dict[str, Any]:
+    """The measures of disparity before and after, and their change, each with an interval."""
+    scored = [
+        {tag: items_by_id(metric, found, each.predictions[tag], tag) for tag, found in test.items()}
+        for each in (before, after)
+    ]
+    measures = Measures(source=recipe.source if recipe.source in test else None, floor=recipe.floor)
+    found = {
+        "before": disparity_estimates(scored[0], measures),
+        "after": disparity_estimates(scored[1], measures),
+        "change": disparity_changes(scored[0], scored[1], measures),
+    }
+    return {
+        when: {name: estimate._asdict() for name, estimate in each.items()} for when, each in found.items()
+    }
+
+
+def _change(
+    metric: str, examples: Sequence[Example], before: Evaluation, after: Evaluation, tag: str
+) -> dict[str, float] | None:
+    scored = [
+        [item.score for item in items(metric, examples, each.predictions[tag], tag)]
+        for each in (before, after)
+    ]
+    if not scored[0]:
+        return None
+    found = paired_difference(*scored, seed=0)
+    return {"before": before.scores[tag][metric], "after": after.scores[tag][metric], **found._asdict()}
+
+
+def _changed(
+    examples: Sequence[Example], before: Evaluation, after: Evaluation, tag: str
+) -> list[dict[str, Any]]:
+    """Some items that are answered otherwise than before, drawn at random."""
+    lines = [list(sample_lines(examples, each.predictions[tag])) for each in (before, after)]
+    moved = [
+        {**new, "before": old["predicted"], "was_correct": old["correct"]}
+        for old, new in zip(*lines, strict=True)
+        if old["predicted"] != new["predicted"]
+    ]
+    chosen = generator(0, "changed", tag).permutation(len(moved))[:CHANGED]
+    return [moved[place] for place in sorted(chosen.tolist())]

@@ -1,0 +1,83 @@
+"""Which languages of a model teach: what it believes of the same items in each, and who is trusted."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from isogloss.analysis.panel import Panel
+from isogloss.analysis.reliability import dawid_skene
+from isogloss.analysis.selection import Normalisation, Selection, Stability, choose, stability
+from isogloss.core.config import Record
+from isogloss.core.fields import LanguageTag
+from isogloss.data.aligned import AlignedExamples
+from isogloss.evaluate.distributions import distributions
+from isogloss.models.tasks import TaskModel
+
+SelectorName: TypeAlias = Literal[
+    "confidence", "confidence-others", "agreement", "agreement-own", "reliability", "random", "all"
+]
+
+
+class TeacherRule(Record):
+    """How teacher languages are found, without labels (ALSACE, section 3.1; other judges beside it).
+
+    Attributes:
+        selector: what a language is judged by (`analysis.selection.SELECTORS`).
+        teachers: languages that teach, named; nothing is then selected.
+        normalisation: how scores are made to sum to 1.
+        threshold: on normalised scores; None for their mean.
+        count: how many teach, instead of a threshold.
+        draws: resampled sets of items, on which the choice is made again to see whether it is stable.
+    """
+
+    selector: SelectorName = "confidence"
+    teachers: tuple[LanguageTag, ...] = ()
+    normalisation: Normalisation = "sum"
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    count: int | None = Field(default=None, ge=1)
+    draws: int = Field(default=200, ge=10)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TeacherRule:
+        if self.threshold is not None and self.count is not None:
+            raise ValueError("threshold, count: give one of the two, or neither for the mean")
+        if self.teachers and (self.threshold is not None or self.count is not None):
+            raise ValueError("teachers: named, so neither threshold nor count has anything to choose")
+        return self
+
+    def choose(self, panel: Panel, *, seed: int) -> tuple[Selection, Stability]:
+        """The languages that teach, and how far that hangs on the items.
+
+        Raises:
+            RecipeError: nobody would teach, or nobody learn; with everybody's scores.
+        """
+        rule: dict[str, Any] = {
+            "normalisation": self.normalisation,
+            "threshold": self.threshold,
+            "count": self.count,
+            "seed": seed,
+        }
+        by = self.teachers or self.selector
+        return choose(panel, by, **rule), stability(panel, by, **rule, draws=self.draws)
+
+
+def believed(
+    model: TaskModel, tokenizer: Any, items: AlignedExamples, *, max_length: int | None = None
+) -> Panel:
+    """What a model believes of items in each of their languages."""
+    found = {
+        tag: distributions(model, tokenizer, items.examples[tag], max_length=max_length)
+        for tag in items.languages
+    }
+    return Panel(items.languages, items.ids, np.stack([found[tag] for tag in items.languages]))
+
+
+def reliabilities(panel: Panel, teachers: tuple[str, ...]) -> Tensor:
+    """The teachers' weights in a consensus: expected accuracy by Dawid and Skene, (teachers,)."""
+    found = dawid_skene(panel).reliabilities
+    return torch.tensor([found[tag] for tag in teachers], dtype=torch.float32)
