@@ -58,6 +58,27 @@ DISTIL: dict[str, Any] = {
     "dev": {"eng": "miniature/dev:10", "fra": "miniature/dev:10"},
 }
 
+TOPICS: dict[str, Any] = FINETUNE | {"task": "topic", "train": {"eng": "miniature/train:150"}}
+"""A task model to level: enough sentences for every topic."""
+
+LEVEL: dict[str, Any] = {
+    "method": "level",
+    "task": "topic",
+    "source": "eng",
+    "unlabelled": {tag: "miniature/train:30" for tag in ("eng", "fra", "swa")},
+    "test": {tag: "miniature/test:12" for tag in ("eng", "fra", "swa")},
+    "selection": {"draws": 20},
+    "guards": {"tolerance": 0.9, "collapse": 0.0},
+    "training": {
+        "steps": 4,
+        "batch_size": 6,
+        "learning_rate": 1e-3,
+        "evaluate_every": 2,
+        "checkpoint_every": 1,
+        "log_every": 1,
+    },
+}
+
 
 def tiny(base: dict[str, Any], *, without: tuple[str, ...] = (), **changes: Any) -> Any:
     """A recipe from one of the above, without some of its keys; `__` in a name stands for a dot."""

@@ -76,7 +76,7 @@ def recipe(tmp_path):
         ({"training": {"steps": 2, "select": "Swahilii"}}, ["training.select", "'Swahili' (sw-Latn)"]),
         ({"training": {"steps": 2, "select": "gap"}}, ["training.select", "equally bad", "select: fair"]),
         ({"training": {"steps": 2, "select": "worst-9"}}, ["training.select: worst-9, of 2 evaluated"]),
-        ({"training": {"steps": 2, "select": "swa"}}, ["sw-Latn, of which there is no dev set"]),
+        ({"training": {"steps": 2, "select": "swa"}}, ["sw-Latn, in which nothing is evaluated"]),
     ],
 )
 def test_a_wrong_recipe_names_key_and_remedy(shell, recipe, changes, wanted):
@@ -91,7 +91,9 @@ def test_several_mistakes_are_told_together(shell, recipe):
 
 def test_a_recipe_without_a_method_or_with_nothing_says_so(shell, tmp_path):
     (tmp_path / "r.yaml").write_text("seed: 1\n")
-    refused(shell("run", "r.yaml"), "the key 'method' is missing", "pretrain, finetune, distil, pipeline")
+    refused(
+        shell("run", "r.yaml"), "the key 'method' is missing", "pretrain, finetune, distil, level, pipeline"
+    )
     (tmp_path / "r.yaml").write_text("")
     refused(shell("run", "r.yaml"), "the recipe is empty", "recipes show")
     (tmp_path / "r.yaml").write_text("method: [pretrain\nseed: 1\n")

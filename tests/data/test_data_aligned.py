@@ -60,6 +60,17 @@ def test_held_out_items_and_the_others_are_all_items_and_have_none_in_common():
     assert whole.held_out(0.25, seed=4)[1].ids != held_out.ids
 
 
+def test_an_item_that_reads_like_a_held_out_one_in_any_language_is_on_neither_side():
+    given = items(range(20))
+    given["fr-Latn"] = [
+        replace(one, text="oui" if int(one.id) < 10 else one.text) for one in given["fr-Latn"]
+    ]
+    learnt, held_out = align(given).held_out(0.25, seed=3)
+    assert any(int(key) < 10 for key in held_out.ids)
+    assert [key for key in learnt.ids if int(key) < 10] == []
+    assert len(learnt) == 10 - sum(int(key) >= 10 for key in held_out.ids)
+
+
 def test_a_share_that_leaves_one_side_empty_is_refused():
     with pytest.raises(DataError, match="leaves 0 and 3"):
         align(items(range(3))).held_out(0.1, seed=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isogloss.core.run import RunRecord
-from tiny_runs import PRETRAIN, ran, tiny
+from tiny_runs import PRETRAIN, TOPICS, ran, tiny
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +20,9 @@ def pretrained(tmp_path_factory) -> RunRecord:
 def model(pretrained) -> Path:
     """Its model."""
     return pretrained.folder / "model"
+
+
+@pytest.fixture(scope="session")
+def topics(model, tmp_path_factory) -> Path:
+    """That model, fine-tuned on English topics for a moment."""
+    return ran(tiny(TOPICS, model=str(model)), tmp_path_factory.mktemp("topics")).folder / "model"

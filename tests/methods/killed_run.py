@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from isogloss.methods.table import load_recipe, run_recipe
-from isogloss.training.hooks import Ledger, Moment
+from isogloss.training.update import Updater
 
 
 def one_life(recipe: str, out: Path, death: str | None) -> None:
@@ -36,14 +36,14 @@ def one_life(recipe: str, out: Path, death: str | None) -> None:
 
 
 def die_at(death: str) -> None:
-    after_step = Ledger.after_step
+    update = Updater.__call__
 
-    def dying(self: Ledger, moment: Moment, micros: Any) -> None:
-        after_step(self, moment, micros)
-        if f"{moment.phase}:{moment.step}" == death:
+    def dying(self: Updater, number: int, *details: Any, **more: Any) -> None:
+        update(self, number, *details, **more)
+        if f"{self._phase}:{number}" == death:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Ledger.after_step = dying
+    Updater.__call__ = dying
 
 
 def main(recipe: str, folder: Path, deaths: list[str]) -> None:

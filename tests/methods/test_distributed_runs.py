@@ -12,27 +12,32 @@ import yaml
 from safetensors.torch import load_file
 
 from isogloss.core.run import read_run
-from tiny_runs import DISTIL, FINETUNE, PRETRAIN
+from tiny_runs import DISTIL, FINETUNE, LEVEL, PRETRAIN, TOPICS
 
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 TASK = {key: value for key, value in FINETUNE.items() if key != "method"} | {"task": "ner"}
 EXACT = {"precision": "fp32", "clip": None}
-STAGES = ("base", "small")
+STAGES = ("base", "small", "topics", "even", "own")
 
 pytestmark = pytest.mark.slow
 
 
 def recipe(accumulate):
-    """Two stages, three trainings; clipping would make a rounding error in one weight one in all."""
+    """Six trainings; clipping would make a rounding error in one weight one in all."""
     settings = EXACT | {"accumulate": accumulate}
     phase1 = DISTIL["phase1"] | {"training": DISTIL["phase1"]["training"] | settings}
     phase2 = TASK | {"training": TASK["training"] | settings}
+    topics = TOPICS | {"model": "stage:base", "training": phase2["training"]}
+    level = LEVEL | {"model": "stage:topics", "training": LEVEL["training"] | settings}
     return {
         "method": "pipeline",
         "name": "together",
         "stages": {
             "base": PRETRAIN | {"training": PRETRAIN["training"] | settings},
             "small": DISTIL | {"teacher": "stage:base", "phase1": phase1, "phase2": phase2},
+            "topics": topics,
+            "even": level | {"distillation": {"average": 0.9}},
+            "own": level | {"distillation": {"aim": "self", "keep": 0.3}},
         },
     }
 

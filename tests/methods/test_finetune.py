@@ -139,7 +139,7 @@ def test_a_label_that_training_does_not_show_is_found_before_training(model, tmp
 
 def test_choosing_by_a_language_without_dev_is_refused_before_training(model, tmp_path):
     recipe = tiny(FINETUNE, model=str(model), task="ner", training__select="swa")
-    with pytest.raises(RecipeError, match="sw-Latn, of which there is no dev set"):
+    with pytest.raises(RecipeError, match="sw-Latn, in which nothing is evaluated"):
         ran(recipe, tmp_path)
 
 

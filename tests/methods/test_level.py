@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,33 +14,9 @@ from isogloss.methods.planning import plan
 from isogloss.methods.self_distillation import surest
 from isogloss.methods.teachers import TeacherRule, believed
 from isogloss.models.tasks import load_task_model
-from tiny_runs import FINETUNE, logged, ran, tiny
+from tiny_runs import FINETUNE, LEVEL, logged, ran, tiny
 
 LANGUAGES = ("en-Latn", "fr-Latn", "sw-Latn")
-LEVEL = {
-    "method": "level",
-    "task": "topic",
-    "source": "eng",
-    "unlabelled": {tag: "miniature/train:30" for tag in ("eng", "fra", "swa")},
-    "test": {tag: "miniature/test:12" for tag in ("eng", "fra", "swa")},
-    "selection": {"draws": 20},
-    "guards": {"tolerance": 0.9, "collapse": 0.0},
-    "training": {
-        "steps": 4,
-        "batch_size": 6,
-        "learning_rate": 1e-3,
-        "evaluate_every": 2,
-        "checkpoint_every": 1,
-        "log_every": 1,
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def topics(model, tmp_path_factory) -> Path:
-    """A model fine-tuned on English topics for a moment."""
-    recipe = tiny(FINETUNE, model=str(model), task="topic", train__eng="miniature/train:150")
-    return ran(recipe, tmp_path_factory.mktemp("topics")).folder / "model"
 
 
 def levelled(topics, folder, **changes):

@@ -46,19 +46,25 @@ class AlignedExamples:
     def held_out(self, share: float, *, seed: int) -> tuple[AlignedExamples, AlignedExamples]:
         """The items to learn from and a share of them, drawn by `seed`, held out; both in their order.
 
+        Two items may read the same in a language, as translations do now and then. One that reads, in any of
+        them, like an item that is held out is on neither side.
+
         Raises:
             DataError: one of the two would be empty.
         """
         count = round(share * len(self))
-        if not 0 < count < len(self):
+        chosen = sorted(generator(seed, "held out").permutation(len(self))[:count].tolist())
+        seen = {(tag, wording(found[i])) for tag, found in self.examples.items() for i in chosen}
+        others = set(range(len(self))).difference(chosen)
+        for tag, found in self.examples.items():
+            others = {i for i in others if (tag, wording(found[i])) not in seen}
+        if not (chosen and others):
             raise DataError(
-                f"{share:.0%} of {len(self)} items held out leaves {count} and {len(self) - count}",
+                f"{share:.0%} of {len(self)} items held out leaves {len(chosen)} and {len(others)}",
                 wanted="items on both sides",
                 fix="give more items, or another share",
             )
-        chosen = set(generator(seed, "held out").permutation(len(self))[:count].tolist())
-        sides = [i for i in range(len(self)) if i not in chosen], sorted(chosen)
-        return self.only(sides[0]), self.only(sides[1])
+        return self.only(sorted(others)), self.only(chosen)
 
 
 def align(examples: Mapping[str, Sequence[Example]]) -> AlignedExamples:

@@ -15,6 +15,7 @@ from isogloss.data.corpora import Corpus
 from isogloss.data.lines import check_file
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.finetune import FinetuneRecipe
+from isogloss.methods.level import LevelRecipe
 from isogloss.methods.pretrain import PretrainRecipe
 from isogloss.methods.records import STAGE, ByLanguage, TaskData
 from isogloss.methods.scores import refuse_other_kind
@@ -43,23 +44,28 @@ def check(recipe: Any) -> None:
 
 def _check_one(recipe: Record, path: str) -> None:
     for where, part in _records(recipe, path):
-        for split in ("corpora", "train", "dev", "test"):
-            if sources := getattr(part, split, None):
+        for split in ("corpora", "train", "dev", "test", "unlabelled"):
+            if isinstance(sources := getattr(part, split, None), dict):
                 _check_sources(sources, f"{where}{split}", of_task=_has_files(part))
         if isinstance(part, TaskTraining):
             _check_beside(part, where)
             _check_task_teacher(part, where)
-            _check_selection(part.training, part.dev, where)
-            if part.sparse is not None and part.sparse.training is not None:
-                _check_selection(part.sparse.training, part.dev, f"{where}sparse.")
+        for key, training, judged in _trainings(part):
+            _check_selection(training, judged, f"{where}{key}")
     for key in ("model", "teacher"):
         _check_model(recipe, key, path)
-    if isinstance(recipe, PretrainRecipe):
-        _check_selection(recipe.training, recipe.dev, path)
-        if recipe.sparse is not None and recipe.sparse.training is not None:
-            _check_selection(recipe.sparse.training, recipe.dev, f"{path}sparse.")
-    if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:
-        _check_selection(recipe.phase1.training, recipe.dev, f"{path}phase1.")
+
+
+def _trainings(part: Record) -> Iterator[tuple[str, TrainingPlan, ByLanguage]]:
+    """Every training of a record, by the beginning of its key, and what its checkpoints are chosen by."""
+    if isinstance(part, TaskTraining | PretrainRecipe):
+        yield "", part.training, part.dev
+        if part.sparse is not None and part.sparse.training is not None:
+            yield "sparse.", part.sparse.training, part.dev
+    if isinstance(part, DistilRecipe) and part.phase1 is not None:
+        yield "phase1.", part.phase1.training, part.dev
+    if isinstance(part, LevelRecipe):
+        yield "", part.training, part.dev if part.guards.choose_by == "source" else part.unlabelled
 
 
 def _records(record: Record, path: str) -> Iterator[tuple[str, Record]]:
@@ -124,7 +130,7 @@ def _lengths(recipe: Record) -> Iterator[tuple[str, int | None]]:
     """Every length in tokens that a recipe asks of its model, by key."""
     if isinstance(recipe, PretrainRecipe):
         yield "length", recipe.length
-    if isinstance(recipe, FinetuneRecipe):
+    if isinstance(recipe, FinetuneRecipe | LevelRecipe):
         yield "max_length", recipe.max_length
     if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:
         yield "phase1.length", recipe.phase1.length
@@ -172,13 +178,13 @@ def _check_task_model(folder: str, task: TaskTraining, key: str) -> None:
     refuse_other_kind(kind, task.task, where=folder)
 
 
-def _check_selection(training: TrainingPlan, dev: ByLanguage, path: str) -> None:
-    if dev:
-        check_worst(training.select, len(dev), path=f"{path}training.")
-    if training.select != "last" and not is_summary(training.select) and training.select not in dev:
-        known = ", ".join(dev) or "nothing"
+def _check_selection(training: TrainingPlan, judged: ByLanguage, path: str) -> None:
+    if judged:
+        check_worst(training.select, len(judged), path=f"{path}training.")
+    if training.select != "last" and not is_summary(training.select) and training.select not in judged:
+        known = ", ".join(judged) or "none"
         raise RecipeError(
-            f"{path}training.select: {training.select}, of which there is no dev set",
-            wanted=f"{SUMMARIES}, last or a language that `dev` has",
-            fix=f"add it to `dev`, which has {known}",
+            f"{path}training.select: {training.select}, in which nothing is evaluated",
+            wanted=f"{SUMMARIES}, last or a language with items to choose by: {known}",
+            fix="give that language some, such as a `dev` set, or select another",
         )

@@ -30,6 +30,16 @@ def refuse_shared(parts: Mapping[str, Part]) -> None:
                     raise _shared(parts, (other, name), tag, (identifier, example.id), example)
 
 
+def without(part: Part, other: Part) -> dict[str, list[Example]]:
+    """A part's examples that are not in another in the same language; languages that have some left."""
+    left = {}
+    for tag, examples in part.items():
+        there = {wording(example) for example in other.get(tag, ())}
+        if found := [example for example in examples if wording(example) not in there]:
+            left[tag] = found
+    return left
+
+
 def _shared(
     parts: Mapping[str, Part], names: tuple[str, str], tag: str, ids: tuple[str, str], example: Example
 ) -> DataError:

@@ -11,13 +11,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from isogloss.core.fields import LanguageTag
+from isogloss.core.processes import from_main
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive, generator
 from isogloss.data.aligned import align
 from isogloss.data.prompts import PromptField
 from isogloss.data.tasks import TASKS
 from isogloss.evaluate.suite import check_labels
-from isogloss.methods.disjoint import refuse_shared
+from isogloss.methods.disjoint import refuse_shared, without
 from isogloss.methods.guards import GuardRule, Judge
 from isogloss.methods.inventory import note_model
 from isogloss.methods.levelled import Before, write_facts
@@ -41,7 +42,7 @@ class LevelRecipe(TaskData):
         source: the language that the task was learnt in: from which the gap is measured. None without one.
         unlabelled: the same items in every language, joined by id; labels there are not read.
         items: how many of them to learn from, drawn at random; None for all that are not held out.
-        train: labelled items, for `distillation.anchor` alone.
+        train: labelled items, for `distillation.anchor` alone; those that are held out are left out.
         dev: for `guards`, labelled items in a language that has them, such as the source.
         selection: how teacher languages are found.
         distillation: what languages are drawn to.
@@ -98,7 +99,10 @@ def level(recipe: LevelRecipe, run: Run) -> None:
     model, tokenizer = task_model(recipe.model, recipe.task, prompt=recipe.prompt)
     for judged in (*material.dev.values(), *material.test.values()):
         check_labels(model, judged)
-    panel = believed(model, tokenizer, material.learnt, max_length=recipe.max_length)
+    # Processes that rounded otherwise might choose other teachers; so one of them asks.
+    asked = believed(model, tokenizer, material.learnt, max_length=recipe.max_length) if run.writes else None
+    panel = from_main(asked)
+    assert panel is not None
     selection, stability = recipe.selection.choose(panel, seed=derive(recipe.seed, "teachers"))
     judge = Judge(
         recipe.guards,
@@ -109,7 +113,6 @@ def level(recipe: LevelRecipe, run: Run) -> None:
         metric=TASKS[recipe.task].metrics[0],
         max_length=recipe.max_length,
     )
-    judge.begin(model)
     outcome = teach(model, tokenizer, recipe, material, panel, selection, judge, run=run)
     if not run.writes:  # the main process saves and scores
         return
@@ -143,10 +146,12 @@ def gather(recipe: LevelRecipe) -> Material:
     dev, test = examples(recipe, "dev"), examples(recipe, "test")
     unlabelled = {"unlabelled (learnt from)": learnt.examples, "unlabelled (held out)": held_out.examples}
     refuse_shared(unlabelled | {"dev": dev, "test": test})
+    train = examples(recipe, "train") if recipe.distillation.anchor else {}
+    refuse_shared({"train": train, "dev": dev, "test": test})
     if recipe.items is not None and recipe.items < len(learnt):
         drawn = generator(recipe.seed, "items").permutation(len(learnt))[: recipe.items]
         learnt = learnt.only(sorted(drawn.tolist()))
-    return Material(learnt, held_out, dev, test)
+    return Material(learnt, held_out, without(train, held_out.examples), dev, test)
 
 
 def nothing_gained(outcome: Outcome, judge: Judge, recipe: LevelRecipe) -> str | None:

@@ -28,7 +28,6 @@ from isogloss.evaluate.predict import row_length
 from isogloss.losses.divergence import Form, Pooling
 from isogloss.methods.guards import Guard, Judge
 from isogloss.methods.rows import rows_for_task
-from isogloss.methods.sources import examples
 from isogloss.methods.task import task_batches
 from isogloss.methods.teachers import reliabilities
 from isogloss.models.levelling import Aim, Levelling
@@ -76,6 +75,10 @@ class SelfDistillation(Record):
     def _one_teacher(self) -> SelfDistillation:
         if self.average is not None and not self.stop_gradient:
             raise ValueError("average, stop_gradient: a running mean has no gradient to let through")
+        if self.average is not None and self.aim == "self":
+            raise ValueError(
+                "average, aim: self-training learns from answers given before, not from a teacher"
+            )
         return self
 
 
@@ -86,12 +89,14 @@ class Material:
     Attributes:
         learnt: unlabelled items to learn from.
         held_out: unlabelled items for the guards.
+        anchor: labelled items to learn from; empty without an anchor.
         dev: labelled items for the guards.
         test: labelled items to report.
     """
 
     learnt: AlignedExamples
     held_out: AlignedExamples
+    anchor: Mapping[str, Sequence[Example]]
     dev: Mapping[str, Sequence[Example]]
     test: Mapping[str, Sequence[Example]]
 
@@ -107,7 +112,7 @@ def teach(
     *,
     run: Run,
 ) -> Outcome:
-    """Draw the model's languages to their teachers, in place; watched by the judge.
+    """Draw the model's languages to their teachers, in place; watched by the judge, who begins here.
 
     Args:
         panel: what the model believed before of the items it learns from.
@@ -116,6 +121,8 @@ def teach(
     languages = _learners(recipe, learnt)
     teachers = [languages.index(tag) for tag in selection.teachers] if rule.aim != "self" else []
     rows = _fewer_rows(model, tokenizer, recipe, material, run) if recipe.used_rows_only else None
+    if run.writes:  # evaluation is the main process's; and a prompt's scores depend on the rows there are
+        judge.begin(model)
     levelling = Levelling(
         model,
         languages=len(languages),
@@ -178,12 +185,13 @@ class LevelStep:
     def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
         """Losses of a batch, as `training.update` wants them."""
         found = model(batch)
-        drawn, pairs = found["level"], found["pairs"]
-        loss = (drawn * pairs).sum() / pairs.sum().clamp(min=1)
+        drawn, targets = found["level"], found["targets"]
+        weight = targets.sum()
+        loss = (drawn * targets).sum() / weight.clamp(min=1)
         logged = {f"level/{tag}": drawn[place] for place, tag in enumerate(self.languages)}
         if self.anchor:
             loss, logged = loss + self.anchor * found["anchor"], logged | {"anchor": found["anchor"]}
-        return {"loss": loss, "weight": torch.tensor(float(len(batch["items"]))), **logged}
+        return {"loss": loss, "weight": weight, **logged}
 
 
 class Average(Hook):
@@ -229,7 +237,7 @@ def _batches(
     )
     if not recipe.distillation.anchor:
         return batches
-    labelled = [example for found in examples(recipe, "train").values() for example in found]
+    labelled = [example for found in material.anchor.values() for example in found]
     seed = derive(recipe.seed, PHASE, "anchor")
     anchor = task_batches(
         model, tokenizer, labelled, max_length=recipe.max_length, batch_size=size, seed=seed
@@ -242,5 +250,5 @@ def _fewer_rows(model: TaskModel, tokenizer: Any, recipe: LevelRecipe, material:
     read = {f"learnt {tag}": found for tag, found in material.learnt.examples.items()}
     read |= {f"held out {tag}": found for tag, found in material.held_out.examples.items()}
     read |= {f"dev {tag}": tuple(found) for tag, found in material.dev.items()}
-    read |= {f"train {tag}": tuple(found) for tag, found in examples(recipe, "train").items()}
+    read |= {f"anchor {tag}": tuple(found) for tag, found in material.anchor.items()}
     return rows_for_task(model, tokenizer, [], read, max_length=recipe.max_length, run=run)

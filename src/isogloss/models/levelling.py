@@ -78,8 +78,8 @@ class Levelling(nn.Module):
         """The losses of a batch.
 
         Returns:
-            `level`, a loss per language; `pairs`, how many teachers each has, by which its loss counts;
-            `anchor`, the cross-entropy on labelled items, where there are some.
+            `level`, a mean per language; `targets`, over how many it is one: each item once for every
+            teacher of that language; `anchor`, the cross-entropy on labelled items, where there are some.
         """
         found = _AIMS[self._aim](self, batch)
         if labelled := part_of(batch, ANCHOR):
@@ -119,7 +119,7 @@ class Levelling(nn.Module):
             self._told(scores, batch), scores, form=self._form, temperature=self._temperature
         )
         own = self._own_pairs()
-        return {"level": mean_over_pairs(found, own), "pairs": (~own).sum(0).float()}
+        return {"level": mean_over_pairs(found, own), "targets": (~own).sum(0).float() * scores.shape[1]}
 
     def _consensus(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         scores = self._scores(batch)
@@ -128,7 +128,7 @@ class Levelling(nn.Module):
         # The temperature is in the pooled distribution already; undone, since both sides are divided by it.
         target = pooled * self._temperature
         found = pair_divergence(target, scores, form=self._form, temperature=self._temperature)
-        return {"level": found[0].mean(-1), "pairs": torch.ones_like(found[0, :, 0])}
+        return {"level": found[0].mean(-1), "targets": found.new_full((len(scores),), scores.shape[1])}
 
     def _self(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         assert self._labels is not None
@@ -136,7 +136,7 @@ class Levelling(nn.Module):
         losses = cross_entropy(self._scores(batch), targets)
         kept = targets != IGNORED
         found = torch.stack([mean_over(loss, real) for loss, real in zip(losses, kept, strict=True)])
-        return {"level": found, "pairs": kept.sum(-1).float()}
+        return {"level": found, "targets": kept.sum(-1).float()}
 
 
 def scores_in_parts(model: TaskModel, batch: Mapping[str, Tensor]) -> Float[Tensor, "items classes"]:
