@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.core.config import Record
+from isogloss.core.files import write_json
 from isogloss.core.run import Run, open_run
 from isogloss.core.seeds import generator
 
@@ -31,6 +32,7 @@ class Recipe(Record):
     task: str | None = None
     train: dict[str, str] | None = None
     test: dict[str, str] | None = None
+    unlabelled: Any = None
     stages: Any = None
     steps: int = 400
     seed: int = 0
@@ -50,6 +52,12 @@ DISTIL = Recipe(
     corpora={"en-Latn": "miniature/train", "sw-Latn": "miniature/train"},
 )
 PRETRAIN = Recipe(method="pretrain", corpora={tag: "miniature/train" for tag in LANGUAGES})
+LEVEL = Recipe(
+    method="level",
+    model="runs/topics/model",
+    task="topic",
+    unlabelled={tag: "miniature/train" for tag in LANGUAGES},
+)
 PIPELINE = Recipe(method="pipeline", stages={"pretrain": {}, "finetune": {}, "distil": {}})
 
 BASE = (0.412, 0.391, 0.383, 0.352, 0.344, 0.337)
@@ -111,6 +119,100 @@ def pretrain(folder: Path) -> Path:
                 )
         run.size("base", parameters=4_211_000, bytes=16_844_000, layers=4, hidden=128, vocabulary=8000)
     return folder
+
+
+def level(folder: Path, *, tested: bool = True, evaluations: int = 4, **guards: Any) -> Path:
+    """English taught the others; Swahili gained and French was harmed, or nothing was kept."""
+    with open_run(folder, LEVEL) as run:
+        _training(run, "level", {"loss": 0.9}, steps=80)
+        for step in range(20, 20 * evaluations + 1, 20):
+            for number, tag in enumerate(LANGUAGES):
+                facts = {"phase": "level", "step": step, "split": "dev", "language": tag}
+                run.log("agreement", 0.9 - 0.1 * number + 0.001 * step, **facts)
+                run.log("entropy", 1.9 - 0.01 * number, **facts)
+        if tested:
+            _scores(run, "topic", "accuracy", "before", dict(zip(LANGUAGES, TUNED, strict=True)))
+            after = dict(zip(LANGUAGES, _LEVELLED, strict=True))
+            _scores(run, "topic", "accuracy", "levelled", after)
+        write_json(folder / "levelling.json", level_facts(tested=tested, **guards))
+    return folder
+
+
+_LEVELLED = (0.846, 0.692, 0.728, 0.665, 0.614, 0.538)
+_CHANGES = (0.0, -0.05, 0.01, 0.01, 0.01, 0.1)
+
+
+def level_facts(*, tested: bool = True, **guards: Any) -> dict[str, Any]:
+    """levelling.json as `methods.levelled` writes it."""
+    falling = {tag: 0.9 - 0.1 * number for number, tag in enumerate(LANGUAGES)}
+    whole = sum(falling.values())
+    matrix = [
+        [1.0 if a == b else 0.5 + 0.01 * (i + j) for j, b in enumerate(LANGUAGES)]
+        for i, a in enumerate(LANGUAGES)
+    ]
+    facts: dict[str, Any] = {
+        "task": "topic",
+        "source": "en-Latn",
+        "aim": "consensus",
+        "items": {"learnt": 400, "held_out": 100},
+        "dropped": {},
+        "languages": list(reversed(LANGUAGES)),
+        "teachers": list(LANGUAGES[:3]),
+        "students": list(LANGUAGES[3:]),
+        "selection": {
+            "scores": falling,
+            "normalised": {tag: score / whole for tag, score in falling.items()},
+            "threshold": 1 / 6,
+            "selector": "confidence",
+            "normalisation": "sum",
+        },
+        "stability": {
+            "shares": {tag: float(score > 0.6) for tag, score in falling.items()},
+            "scores": {tag: [score, score - 0.02, score + 0.02] for tag, score in falling.items()},
+            "unchanged": 0.97,
+            "draws": 200,
+        },
+        "judges": {judge: falling for judge in ("confidence", "agreement", "reliability")},
+        "vote": {"margin": 0.55, "unanimous": 0.31},
+        "calibration": {tag: {"error": 0.1, "confidence": 0.8, "accuracy": 0.7} for tag in LANGUAGES},
+        "guards": {
+            "steps": 80,
+            "kept_step": 60,
+            "refused": None,
+            "put_back": None,
+            "start": {"agreement": falling, "entropy": {tag: 1.9 for tag in LANGUAGES}},
+        }
+        | guards,
+        "agreement": {"before": matrix, "after": matrix},
+    }
+    return facts | (_tested_facts() if tested else {})
+
+
+def _tested_facts() -> dict[str, Any]:
+    rows = zip(LANGUAGES, TUNED, _LEVELLED, _CHANGES, strict=True)
+    spread = {"mean": 0.66, "gap": 0.41, "deviation": 0.13, "worst_mean": 0.56, "transfer_gap": 0.2}
+    line = {"id": "s1", "input": SENTENCES["sw-Latn"], "gold": "school", "language": "sw-Latn"}
+    mended = {"predicted": "school", "before": "market", "correct": True, "was_correct": False}
+    broken = {"predicted": "market", "before": "school", "correct": False, "was_correct": True}
+    return {
+        "metric": "accuracy",
+        "changes": {
+            tag: {"before": old, "after": new, "mean": mean, "low": mean - 0.03, "high": mean + 0.03}
+            for tag, old, new, mean in rows
+        },
+        "harmed": ["fr-Latn"],
+        "disparity": {
+            "before": {key: _estimate(value, 0.04, -0.01) for key, value in spread.items()},
+            "after": {key: _estimate(value, -0.02, -0.07) for key, value in spread.items()},
+            "change": {key: _estimate(-0.1, 0.05, -0.05) for key in spread},
+        },
+        "moves": {tag: {"mended": 12, "broken": 7, "otherwise": 3} for tag in LANGUAGES},
+        "changed": [line | mended, line | {"id": "s2"} | broken],
+    }
+
+
+def _estimate(value: float, high: float, low: float) -> dict[str, float]:
+    return {"value": value, "low": value + low, "high": value + high}
 
 
 def pipeline(folder: Path) -> Path:

@@ -245,6 +245,15 @@ def read_status(folder: Path) -> dict[str, Any]:
     return _json_or_empty(folder / "status.json")
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """A JSON mapping that a method left in its run folder; {} where there is none.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    return _json_or_empty(path)
+
+
 def _write_beginning(run: Run, recipe: Record) -> None:
     write_text(run.folder / "recipe.yaml", to_yaml(recipe))
     if not (run.folder / "environment.json").exists():

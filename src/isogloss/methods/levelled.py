@@ -166,12 +166,14 @@ def _effect(
     metric = TASKS[recipe.task].metrics[0]
     changes = {tag: _change(metric, found, before, after, tag) for tag, found in test.items()}
     harmed = [tag for tag, change in changes.items() if change is not None and change["high"] < 0]
+    moved = {tag: _moved(found, before, after, tag) for tag, found in test.items()}
     return {
         "metric": metric,
         "changes": {tag: change for tag, change in changes.items() if change is not None},
         "harmed": harmed,
         "disparity": _spread(recipe, test, before, after, metric),
-        "changed": [line for tag in test for line in _changed(test[tag], before, after, tag)],
+        "moves": {tag: _moves(lines) for tag, lines in moved.items()},
+        "changed": [line for tag, lines in moved.items() for line in _some(lines, tag)],
     }
 
 
@@ -211,15 +213,29 @@ def _change(
     return {"before": before.scores[tag][metric], "after": after.scores[tag][metric], **found._asdict()}
 
 
-def _changed(
+def _moved(
     examples: Sequence[Example], before: Evaluation, after: Evaluation, tag: str
 ) -> list[dict[str, Any]]:
-    """Some items that are answered otherwise than before, drawn at random."""
+    """The items that are answered otherwise than before."""
     lines = [list(sample_lines(examples, each.predictions[tag])) for each in (before, after)]
-    moved = [
+    return [
         {**new, "before": old["predicted"], "was_correct": old["correct"]}
         for old, new in zip(*lines, strict=True)
         if old["predicted"] != new["predicted"]
     ]
+
+
+def _moves(moved: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many items are right that were wrong, wrong that were right, and wrong in another way."""
+    ways = [(line["was_correct"], line["correct"]) for line in moved]
+    return {
+        "mended": ways.count((False, True)),
+        "broken": ways.count((True, False)),
+        "otherwise": len(ways) - ways.count((False, True)) - ways.count((True, False)),
+    }
+
+
+def _some(moved: Sequence[dict[str, Any]], tag: str) -> list[dict[str, Any]]:
+    """A few of them, drawn at random."""
     chosen = generator(0, "changed", tag).permutation(len(moved))[:CHANGED]
     return [moved[place] for place in sorted(chosen.tolist())]

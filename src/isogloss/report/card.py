@@ -13,9 +13,10 @@ from isogloss.core.files import write_text
 from isogloss.core.run import RunRecord, read_run
 from isogloss.report import numbers
 from isogloss.report.headline import run_name, sentence
+from isogloss.report.levelling import Levelling, levelling
 from isogloss.report.measurements import in_order, language_name
 from isogloss.report.notes import notes
-from isogloss.report.tables import ScoreTable, SizeTable, mixture_tables, score_tables, size_table
+from isogloss.report.tables import Score, ScoreTable, SizeTable, mixture_tables, score_tables, size_table
 
 
 def write_card(folder: Path, out: Path | None = None) -> Path:
@@ -43,6 +44,7 @@ def card(run: RunRecord) -> str:
         f"# {_plain(run_name(run))}",
         _plain(sentence(run)),
         *(f"> **{note.title}** {_plain(note.detail)}" for note in notes(run)),
+        *levelling_section(levelling(run)),
         *score_sections(score_tables(run)),
         *size_section(size_table(run)),
         *_mixtures(run),
@@ -62,6 +64,43 @@ def _front_matter(run: RunRecord) -> str:
     if languages:
         facts = {"language": languages} | facts
     return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---"
+
+
+def levelling_section(found: Levelling | None) -> list[str]:
+    """Markdown of what levelling did; [] for a run that did not level."""
+    if found is None:
+        return []
+    effects = [
+        [
+            f"{one.name} ({one.role})",
+            numbers.shown(found.metric, one.before),
+            numbers.shown(found.metric, one.after),
+            _change(found.metric, one.change),
+            {"good": "gained", "bad": "harmed", "": ""}[one.tone],
+        ]
+        for one in found.effects
+    ]
+    spread = [
+        [
+            row.label,
+            *(numbers.shown(row.metric, score.value) for score in (row.before, row.after) if score),
+            *([_change(row.metric, row.change)] if row.change else []),
+            "",
+        ]
+        for row in found.spread
+        if row.change
+    ]
+    label = f"{numbers.task_label(found.task)} {numbers.metric(found.metric).label}".strip()
+    heads = [label, "before", "after", "change (95 % interval)", ""]
+    said = " ".join([*found.sentences, *found.selected])
+    return ["## Levelling", _plain(said), *([_grid(heads, effects + spread)] if effects else [])]
+
+
+def _change(name: str, change: Score) -> str:
+    if change.low is None or change.high is None:
+        return numbers.signed(name, change.value)
+    low, high = (numbers.signed(name, bound) for bound in (change.low, change.high))
+    return f"{numbers.signed(name, change.value)} ({low} to {high})"
 
 
 def score_sections(tables: Sequence[ScoreTable]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from isogloss.core.run import RunRecord, read_run
 from isogloss.report import numbers
 from isogloss.report.headline import change_tone
+from isogloss.report.levelling import Levelling, levelling
 from isogloss.report.measurements import language_name
 from isogloss.report.notes import notes
 from isogloss.report.tables import (
@@ -44,8 +45,12 @@ def print_run(run: RunRecord | Path, *, console: Console | None = None) -> None:
     for note in notes(record):
         style = "bold red" if note.level == "failed" else "yellow"
         console.print(_text(f"{note.title} {note.detail}", style))
+    levelled = levelling(record)
+    for line in levelled.sentences if levelled else ():
+        console.print(_text(line))
     sizes = size_table(record)
     tables = [
+        *(levelling_grids(levelled) if levelled else ()),
         *map(score_grid, score_tables(record)),
         *([size_grid(sizes)] if sizes.rows else []),
         *map(mixture_grid, mixture_tables(record)),
@@ -81,6 +86,41 @@ def score_grid(table: ScoreTable) -> Table:
     if table.disparity and len(table.compared) < len(table.rows):
         grid.caption = f"overall numbers: the {len(table.compared)} languages that every column has"
     return grid
+
+
+def levelling_grids(found: Levelling) -> list[Table]:
+    """How teachers were chosen; then, with test sets, what each language gained or lost, and the spread."""
+    chosen = _grid("teachers", ["", "score", "95 %", "chosen in"])
+    for one in found.teachers:
+        share = numbers.percent(one.share, digits=0)
+        cells = [f"{one.name} ({one.role})", f"{one.score.value:.3f}", _between(one.score), share]
+        chosen.add_row(*map(_text, cells))
+    return [chosen, *([_effect_grid(found)] if found.effects else [])]
+
+
+def _between(score: Score) -> str:
+    return "" if score.low is None or score.high is None else f"{score.low:.3f} to {score.high:.3f}"
+
+
+def _effect_grid(found: Levelling) -> Table:
+    label = f"{numbers.task_label(found.task)} {numbers.metric(found.metric).label}".strip()
+    grid = _grid(f"gains and harms, {label}", ["", "before", "after", "change", "95 %", ""])
+    for one in found.effects:
+        before, after = (numbers.shown(found.metric, value) for value in (one.before, one.after))
+        word = {"good": "gained", "bad": "harmed", "": ""}[one.tone]
+        change = _changed(found.metric, one.change, one.tone)
+        grid.add_row(_text(f"{one.name} ({one.role})"), _text(before), _text(after), *change, _text(word))
+    grid.add_section()
+    for row in found.spread:
+        if row.after and row.change:
+            values = (_text(numbers.shown(row.metric, score.value)) for score in (row.before, row.after))
+            grid.add_row(_text(row.label, "dim"), *values, *_changed(row.metric, row.change, row.tone), "")
+    return grid
+
+
+def _changed(name: str, change: Score, tone: str) -> list[Text]:
+    bounds = [numbers.signed(name, bound) for bound in (change.low, change.high)]
+    return [_text(numbers.signed(name, change.value), _STYLES[tone]), _text(" to ".join(bounds))]
 
 
 def size_grid(table: SizeTable) -> Table:

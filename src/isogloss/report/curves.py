@@ -51,14 +51,18 @@ def loss_curves(run: RunRecord) -> tuple[Curves, ...]:
     )
 
 
-def score_curves(run: RunRecord) -> tuple[Curves, ...]:
-    """Per phase, task and metric, the development scores by language."""
+def score_curves(run: RunRecord, *, once: bool = False) -> tuple[Curves, ...]:
+    """Per phase, task and metric, the development scores by language.
+
+    Args:
+        once: also what was measured once only, for a caller that knows another point.
+    """
     scores = measurements(run, split="dev", per_language=True)
     kinds = in_order((m.phase, m.task, m.metric) for m in scores)
     result = []
     for kind in kinds:
         lines = [m for m in scores if (m.phase, m.task, m.metric) == kind]
-        series = _series(lines, [language_name(str(m.language)) for m in lines])
+        series = _series(lines, [language_name(str(m.language)) for m in lines], least=1 if once else 2)
         if series:
             result.append(Curves(*kind, series))
     return tuple(result)
@@ -82,13 +86,17 @@ def _name(line: Measurement) -> str:
     return language_name(line.language) if line.language else line.metric
 
 
-def _series(lines: Sequence[Measurement], names: Iterable[str]) -> tuple[Series, ...]:
-    """Lines grouped by name, in order of step; what was measured once only is no curve and left out."""
+def _series(lines: Sequence[Measurement], names: Iterable[str], *, least: int = 2) -> tuple[Series, ...]:
+    """Lines grouped by name, in order of step; what was measured once only is no curve and left out.
+
+    Args:
+        least: points that a series needs.
+    """
     ordered = sorted(in_order(names), key=lambda name: name != "loss")
     result = []
     for name in ordered:
         points = {m.step: m.value for m in lines if _name(m) == name and math.isfinite(m.value)}
-        if len(points) > 1:
+        if len(points) >= least:
             result.append(_thinned(name, sorted(points.items())))
     return tuple(result)
 

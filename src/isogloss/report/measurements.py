@@ -13,6 +13,9 @@ from isogloss.core.run import RunRecord
 
 Name = TypeVar("Name", bound=Hashable)
 
+WATCHED = frozenset({"agreement", "entropy"})
+"""What guards watch on unlabelled items: no score of a task."""
+
 
 @dataclass(frozen=True)
 class Measurement:

@@ -9,8 +9,9 @@ from typing import Literal
 
 from isogloss.core.run import RunRecord
 from isogloss.report.headline import listed
-from isogloss.report.measurements import in_order, measurements
-from isogloss.report.numbers import percent
+from isogloss.report.levelling import levelling
+from isogloss.report.measurements import WATCHED, in_order, measurements
+from isogloss.report.numbers import metric, percent, signed, task_label
 from isogloss.report.tables import MixtureTable, mixture_tables, score_tables
 
 _SHARE_OFF = 0.02  # a realised share this far from the requested one is worth a note
@@ -31,8 +32,23 @@ def notes(run: RunRecord, *, stages: Sequence[RunRecord] = ()) -> tuple[Note, ..
     Args:
         stages: of a pipeline; its own results lie in them.
     """
-    found = [_state(run), _no_results(run, stages), _not_finite(run)]
+    found = [_state(run), _no_results(run, stages), *_levelled(run), _not_finite(run)]
     return (*(note for note in found if note), *filter(None, map(_shares_off, mixture_tables(run))))
+
+
+def _levelled(run: RunRecord) -> list[Note]:
+    """What levelling did that was not wanted."""
+    found = levelling(run)
+    if found is None:
+        return []
+    told = [
+        f"{effect.name} ({signed(found.metric, effect.change.value)}, {effect.role})"
+        for effect in found.harmed
+    ]
+    label = f"{task_label(found.task)} {metric(found.metric).label}".strip()
+    harm = Note("note", "Levelling did harm.", f"{listed(told)}: loss of {label} beyond chance.")
+    back = Note("note", "The model from before was put back.", "Levelling gained nothing that could be kept.")
+    return [*([back] if found.put_back else []), *([harm] if told else [])]
 
 
 def _state(run: RunRecord) -> Note | None:
@@ -50,7 +66,7 @@ def _no_results(run: RunRecord, stages: Sequence[RunRecord]) -> Note | None:
         return None
     if tables:
         return Note("note", "No test results.", "The scores below are on development data.")
-    if run.recipe.get("method") == "pretrain":
+    if run.recipe.get("method") == "pretrain" or any(line.metric in WATCHED for line in measurements(run)):
         return None
     return Note("note", "No scores per language.", "The run left no measurement of any language.")
 

@@ -41,6 +41,9 @@ _METRICS = {
     "bits_per_byte": Metric("bits per byte", 1, 3, "lower"),
     "perplexity": Metric("perplexity", 1, 2, "lower"),
     "loss": Metric("loss", 1, 3, "lower"),
+    "agreement": Metric("agreement with the vote", 100, 1, "higher"),
+    "entropy": Metric("entropy of the answers, nats", 1, 2),
+    "beyond_floor": Metric("share of languages below the floor", 100, 0, "lower"),
 }
 
 _TASKS = {

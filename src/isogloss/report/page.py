@@ -15,6 +15,7 @@ from isogloss.core.files import write_text
 from isogloss.core.run import RunRecord, read_run
 from isogloss.report import numbers
 from isogloss.report.curves import Curves, loss_curves, score_curves, throughput
+from isogloss.report.drawing import Drawing
 from isogloss.report.headline import (
     KeyNumber,
     change_tone,
@@ -26,9 +27,12 @@ from isogloss.report.headline import (
     sentence,
     took,
 )
+from isogloss.report.levelling import FILE, Levelling, levelling, watched
+from isogloss.report.levelling_plots import agreement_map, change_dots, judge_dots
 from isogloss.report.measurements import in_order, language_name
 from isogloss.report.notes import Note, notes
-from isogloss.report.plots import Drawing, curves, score_bars, share_bars
+from isogloss.report.numbers import metric
+from isogloss.report.plots import curves, score_bars, share_bars
 from isogloss.report.samples import SampleGroup, sample_groups
 from isogloss.report.tables import (
     MixtureTable,
@@ -59,6 +63,17 @@ class MixtureView:
 
 
 @dataclass(frozen=True)
+class LevellingView:
+    """What a levelling did, and its figures; `changes` is None where nothing changed or was tested."""
+
+    found: Levelling
+    changes: Drawing | None
+    judged: Drawing
+    agreement: tuple[Drawing, ...]
+    watched: tuple[Drawing, ...]
+
+
+@dataclass(frozen=True)
 class RunView:
     """Everything the page says about one run.
 
@@ -72,6 +87,7 @@ class RunView:
     sentence: str
     key_numbers: tuple[KeyNumber, ...]
     notes: tuple[Note, ...]
+    levelling: LevellingView | None
     scores: tuple[ScoreView, ...]
     sizes: SizeTable
     mixtures: tuple[MixtureView, ...]
@@ -211,6 +227,7 @@ def _run_view(run: RunRecord, anchor: str) -> RunView:
         sentence=sentence(run, stages=[stage.name for stage in stages]),
         key_numbers=key_numbers(_first_table(run), sizes),
         notes=notes(run, stages=[read_run(stage) for stage in stages]),
+        levelling=_levelling_view(run, anchor),
         scores=_score_views(score_tables(run), anchor),
         sizes=sizes,
         mixtures=tuple(
@@ -235,9 +252,39 @@ def _score_views(tables: Sequence[ScoreTable], anchor: str) -> tuple[ScoreView, 
     return tuple(views)
 
 
+def _levelling_view(run: RunRecord, anchor: str) -> LevellingView | None:
+    found = levelling(run)
+    if found is None:
+        return None
+    name = f"{anchor}-levelling"
+    order = [teacher.name for teacher in found.teachers]
+    return LevellingView(
+        found,
+        changes=change_dots(found, name=f"{name}-changes") if found.effects else None,
+        judged=judge_dots(found, name=f"{name}-judged"),
+        agreement=tuple(
+            agreement_map(one, name=f"{name}-agreement{number}")
+            for number, one in enumerate(found.agreement, 1)
+        ),
+        watched=tuple(
+            curves(
+                drawn,
+                name=f"{name}-watched{number}",
+                order=order,
+                title=metric(str(drawn.metric)).label,
+                kept=found.kept_step,
+            )
+            for number, drawn in enumerate(found.watched, 1)
+        ),
+    )
+
+
 def _curve_drawings(run: RunRecord, anchor: str) -> tuple[Drawing, ...]:
     """Losses and development scores, phase by phase."""
-    found = [(drawn, _names(kind)) for kind in (loss_curves(run), score_curves(run)) for drawn in kind]
+    measured = score_curves(run)
+    if (run.folder / FILE).exists():  # what was watched stands there
+        measured = tuple(drawn for drawn in measured if not watched(drawn))
+    found = [(drawn, _names(kind)) for kind in (loss_curves(run), measured) for drawn in kind]
     phases = in_order(drawn.phase for drawn, _ in found)
     found.sort(key=lambda pair: phases.index(pair[0].phase))
     return tuple(

@@ -65,7 +65,7 @@ def sample_groups(run: RunRecord, *, right: int = 2, wrong: int = 2) -> tuple[Sa
         items = _items([line for line in lines if (line.get("task"), line.get("language")) == (task, tag)])
         good = [item for item in items if _correct(item[-1])][:right]
         bad = [item for item in items if not _correct(item[-1])][:wrong]
-        samples = tuple(_sample(item) for item in good + bad)
+        samples = tuple(sample(item) for item in good + bad)
         groups.append(SampleGroup(task, tag, language_name(tag) if tag else "all languages", samples))
     return tuple(groups)
 
@@ -84,7 +84,8 @@ def _correct(line: _Line) -> bool:
     return line.get("gold") == line.get("predicted") if judged is None else bool(judged)
 
 
-def _sample(lines: Sequence[_Line]) -> Sample:
+def sample(lines: Sequence[Mapping[str, Any]]) -> Sample:
+    """One item from the lines about it, one for each model, as `samples.jsonl` has them."""
     first = lines[0]
     answers = tuple(
         Answer(

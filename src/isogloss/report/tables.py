@@ -9,7 +9,14 @@ from typing import Any
 
 from isogloss.core.run import RunRecord
 from isogloss.evaluate.disparity import disparity
-from isogloss.report.measurements import Measurement, in_order, language_name, measurements, source_language
+from isogloss.report.measurements import (
+    WATCHED,
+    Measurement,
+    in_order,
+    language_name,
+    measurements,
+    source_language,
+)
 from isogloss.report.numbers import metric, rank
 
 
@@ -150,10 +157,9 @@ def score_tables(run: RunRecord) -> tuple[ScoreTable, ...]:
     """
     lines = measurements(run, per_language=True)
     tested = [m for m in lines if m.split == "test"]
+    developed = [m for m in lines if m.split == "dev" and m.metric not in WATCHED]
     split, chosen, column = (
-        ("test", tested, _model_or_phase(tested))
-        if tested
-        else ("dev", _first_and_last([m for m in lines if m.split == "dev"]), _step)
+        ("test", tested, _model_or_phase(tested)) if tested else ("dev", _first_and_last(developed), _step)
     )
     tasks = in_order(m.task for m in chosen)
     kinds = sorted(
