@@ -16,7 +16,7 @@ from isogloss.methods.records import TaskData
 from isogloss.methods.scores import refuse_other_kind, score
 from isogloss.methods.sources import examples
 from isogloss.models.backbone import load_config, load_tokenizer
-from isogloss.models.tasks import HEAD_FACTS, TaskModel, build_task_model, load_task_model
+from isogloss.models.tasks import HEAD_FACTS, TaskModel, build_task_model, load_task_model, task_kind
 
 
 def evaluate_files(
@@ -68,7 +68,7 @@ def task_model(model: str | Path, task: str, *, prompt: Prompt | None = None) ->
 
 
 def _asked(model: str | Path, task: Task, prompt: Prompt) -> tuple[TaskModel, Any]:
-    if (Path(model) / HEAD_FACTS).exists():
+    if (Path(model) / HEAD_FACTS).exists() and task_kind(model) not in PIECES:
         raise ModelError(
             "a model that has learnt a task, and a prompt",
             wanted="a pretrained language model, to be asked without any training",
