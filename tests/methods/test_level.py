@@ -257,3 +257,5 @@ def test_a_plan_tells_how_many_rows_a_step_reads(topics):
     assert rows["items"].value == "24"
     assert rows["steps"].value == "4"
     assert "18 rows" in rows["steps"].note
+    count = sum(parameter.numel() for parameter in load_task_model(topics)[0].parameters())
+    assert rows["parameters"].value == f"{count:,}"

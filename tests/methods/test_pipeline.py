@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import torch
 
 from isogloss.core.config import Document
 from isogloss.core.errors import RecipeError
 from isogloss.core.run import read_run
 from isogloss.methods.planning import plan
 from isogloss.methods.table import resolve, run_recipe
-from tiny_runs import DISTIL, FINETUNE, PRETRAIN, ran
+from isogloss.models.tasks import load_task_model
+from tiny_runs import DISTIL, FINETUNE, LEVEL, PRETRAIN, TOPICS, logged, ran
 
 
 def piped(**stages):
@@ -75,6 +77,45 @@ def test_a_pipeline_whose_folder_was_moved_goes_on_from_its_finished_stages(whol
     assert run_recipe(journey(), out=moved.parent) == moved
     assert read_run(moved / "stages" / "small").status["state"] == "finished"
     assert (moved / "stages" / "base" / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def even_journey():
+    """Pretrain, tune, level; then students learn from the levelled model, one tuned and one smaller."""
+    task = {key: value for key, value in TOPICS.items() if key != "method"} | {"teacher": "stage:even"}
+    return piped(
+        base=PRETRAIN,
+        topics=TOPICS | {"model": "stage:base"},
+        even=LEVEL | {"model": "stage:topics", "test": {tag: "miniature/test:8" for tag in LEVEL["test"]}},
+        tuned=TOPICS | {"model": "stage:base", "teacher": "stage:even", "head": "teacher"},
+        small=DISTIL | {"teacher": "stage:base", "phase2": task | {"head": "teacher"}},
+    )
+
+
+@pytest.fixture(scope="module")
+def even(tmp_path_factory):
+    return ran(even_journey(), tmp_path_factory.mktemp("even"))
+
+
+def test_a_levelled_model_teaches_later_stages(even):
+    stages = {name: read_run(even.folder / "stages" / name) for name in ("topics", "even", "tuned", "small")}
+    before, after = (load_task_model(stages[name].folder / "model")[0] for name in ("topics", "even"))
+    assert any(not torch.equal(*pair) for pair in zip(before.parameters(), after.parameters(), strict=True))
+
+    def scores(name, model):
+        found = logged(stages[name], "accuracy", phase="evaluate", model=model)
+        return {line["language"]: line["value"] for line in found}
+
+    levelled = scores("even", "levelled")
+    for name in ("tuned", "small"):
+        assert logged(stages[name], "logits", split="train")
+        assert scores(name, "teacher") == {tag: levelled[tag] for tag in ("en-Latn", "fr-Latn")}
+
+
+def test_a_plan_counts_the_parameters_of_the_model_that_is_levelled(even):
+    planned = plan(even_journey())[2]
+    [row] = [row for row in planned.rows if row.what == "parameters"]
+    made = read_run(even.folder / "stages" / "even").sizes["levelled"]["parameters"]
+    assert int(row.value.replace(",", "")) == made
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ import torch
 
 from isogloss.compress.layers import layer_map
 from isogloss.data.aligned import align
-from isogloss.data.records import PIECES, Example
+from isogloss.data.prompts import Prompt
+from isogloss.data.records import PIECES, Example, Kind
 from isogloss.data.tasks import TASKS
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.expected import expected_vocabulary
@@ -33,7 +34,14 @@ from isogloss.methods.task import TaskTraining, labels_of
 from isogloss.models.architecture import architecture_config
 from isogloss.models.backbone import Auto, empty_model, load_config, load_tokenizer
 from isogloss.models.sizes import sizes
-from isogloss.models.tasks import build_task_model, objective_of
+from isogloss.models.tasks import (
+    HEAD_FACTS,
+    Pooling,
+    build_task_model,
+    head_facts,
+    objective_of,
+    saved_prompt,
+)
 from isogloss.training.plan import TrainingPlan
 
 _STATES = 4  # weights, gradients and two moments, each 4 bytes a parameter
@@ -59,12 +67,14 @@ class Plan:
         rows: in the order to read them.
         config: the transformers configuration of the model it leaves, for later stages.
         vocabulary: rows of that model's vocabulary.
+        counted: parameters of that model, part by part as in `models.sizes`.
     """
 
     title: str
     rows: tuple[Row, ...]
     config: Any
     vocabulary: int
+    counted: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ def _pretrain(recipe: PretrainRecipe, title: str, known: _Known) -> Plan:
         *_sparse_rows(recipe),
         *_memory_rows(config, counted["total"], recipe.training, recipe.length),
     ]
-    return Plan(title, tuple(rows), config, vocabulary)
+    return Plan(title, tuple(rows), config, vocabulary, counted)
 
 
 def _sparse_rows(recipe: PretrainRecipe) -> Iterator[Row]:
@@ -137,7 +147,7 @@ def _finetune(recipe: FinetuneRecipe, title: str, known: _Known) -> Plan:
     learnt = examples(recipe, "train")
     counted = task_sizes(recipe, learnt, config, vocabulary)
     rows = [*_size_rows(counted), *_task_rows(recipe, learnt, config, counted["total"], known)]
-    return Plan(title, tuple(rows), config, vocabulary)
+    return Plan(title, tuple(rows), config, vocabulary, counted)
 
 
 def _level(recipe: LevelRecipe, title: str, known: _Known) -> Plan:
@@ -147,8 +157,7 @@ def _level(recipe: LevelRecipe, title: str, known: _Known) -> Plan:
     languages = len(items.languages)
     size = recipe.training.batch_size
     steps = recipe.training.total_steps(math.ceil(learnt / size))
-    objective: Auto = objective_of(config)
-    counted = sizes(config, auto=objective, vocabulary=vocabulary)
+    counted = _counted(recipe.model, config, vocabulary, known)
     rows = [
         *_size_rows(counted),
         Row(
@@ -165,7 +174,7 @@ def _level(recipe: LevelRecipe, title: str, known: _Known) -> Plan:
             besides=4 * counted["total"] * (1 + (recipe.distillation.average is not None)),
         ),
     ]
-    return Plan(title, tuple(rows), config, vocabulary)
+    return Plan(title, tuple(rows), config, vocabulary, counted)
 
 
 def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
@@ -177,6 +186,7 @@ def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
     whole = sizes(config, auto=objective, vocabulary=vocabulary)
     part = sizes(student, auto=objective, vocabulary=expected.rows)
     bound = "" if expected.exact else ", at most"
+    left: Mapping[str, int] = part
     rows = [
         Row("teacher", f"{whole['total']:,} parameters", f"{config.num_hidden_layers} layers"),
         Row(f"student{bound}", f"{part['total']:,} parameters"),
@@ -194,9 +204,9 @@ def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
         ]  # fmt: skip
     if recipe.phase2 is not None:
         learnt = examples(recipe.phase2, "train")
-        counted = task_sizes(recipe.phase2, learnt, student, expected.rows)
-        rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, learnt, student, counted["total"], known)]
-    return Plan(title, tuple(rows), student, expected.rows)
+        left = task_sizes(recipe.phase2, learnt, student, expected.rows)
+        rows += [Row("phase 2", ""), *_task_rows(recipe.phase2, learnt, student, left["total"], known)]
+    return Plan(title, tuple(rows), student, expected.rows, left)
 
 
 _PLANS: dict[type, Callable[[Any, str, _Known], Plan]] = {
@@ -216,20 +226,36 @@ def _model(source: str, known: _Known) -> tuple[Any, int]:
     return config, int(config.vocab_size)
 
 
+def _counted(source: str, config: Any, vocabulary: int, known: _Known) -> Mapping[str, int]:
+    """Parameters of a model as it is, with the head it has."""
+    if source.startswith(STAGE):
+        return known.stages[source.removeprefix(STAGE)].counted
+    if not (Path(source) / HEAD_FACTS).exists():
+        auto: Auto = objective_of(config)
+        return sizes(config, auto=auto, vocabulary=vocabulary)
+    facts = head_facts(Path(source))
+    return _sizes_for(
+        facts["kind"], facts["labels"], facts["pooling"], saved_prompt(source), config, vocabulary
+    )
+
+
 def task_sizes(
     task: TaskTraining, learnt: Mapping[str, Sequence[Example]], config: Any, vocabulary: int
 ) -> dict[str, int]:
     """Parameters of a task model on a backbone of this configuration, part by part as in `models.sizes`."""
     labels = labels_of(task, [example for found in learnt.values() for example in found])
+    return _sizes_for(TASKS[task.task].kind, labels, task.pooling, task.prompt, config, vocabulary)
+
+
+def _sizes_for(
+    kind: Kind, labels: Sequence[str], pooling: Pooling, prompt: Prompt | None, config: Any, vocabulary: int
+) -> dict[str, int]:
     config = copy.deepcopy(config)
     config.vocab_size = vocabulary
-    kind = TASKS[task.task].kind
-    whole = kind in PIECES or task.prompt is not None
-    auto: Auto = objective_of(config) if whole else "base"
+    auto: Auto = objective_of(config) if kind in PIECES or prompt is not None else "base"
     with torch.device("meta"):
-        model = build_task_model(
-            kind, empty_model(config, auto), labels=labels, pooling=task.pooling, prompt=task.prompt
-        )
+        empty = empty_model(config, auto)
+        model = build_task_model(kind, empty, labels=labels, pooling=pooling, prompt=prompt)
         counted = sizes(model.model)
     own = sum(parameter.numel() for parameter in model.head.parameters()) if model.head else 0
     return counted | {"head": counted["head"] + own, "total": counted["total"] + own}

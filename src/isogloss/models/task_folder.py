@@ -56,7 +56,7 @@ def load_task_model(folder: str | Path) -> tuple[TaskModel, Any]:
         CheckpointError: a file is missing or damaged.
     """
     folder = Path(folder)
-    facts = _head_facts(folder)
+    facts = head_facts(folder)
     kind: Kind = facts["kind"]
     prompt = saved_prompt(folder)
     if facts["own_head"]:
@@ -76,18 +76,24 @@ def task_kind(folder: str | Path) -> Kind:
         ModelError: no such folder, or one that was not written by `save_task_model`.
         CheckpointError: a file is missing or damaged.
     """
-    kind: Kind = _head_facts(Path(folder))["kind"]
+    kind: Kind = head_facts(Path(folder))["kind"]
     return kind
 
 
 def saved_prompt(source: str | Path) -> Prompt | None:
     """The prompt a saved model is asked by; None for one that has a head, or that is no task model."""
     folder = Path(source)
-    facts = _head_facts(folder) if (folder / HEAD_FACTS).is_file() else {}
+    facts = head_facts(folder) if (folder / HEAD_FACTS).is_file() else {}
     return Prompt.model_validate(facts["prompt"]) if "prompt" in facts else None
 
 
-def _head_facts(folder: Path) -> dict[str, Any]:
+def head_facts(folder: Path) -> dict[str, Any]:
+    """What a saved model is: `kind`, `labels`, `pooling`, `own_head`, and `prompt` where it has one.
+
+    Raises:
+        ModelError: no such folder, or one that was not written by `save_task_model`.
+        CheckpointError: a file is missing or damaged.
+    """
     if not (folder / HEAD_FACTS).is_file():
         raise ModelError(
             f"no {HEAD_FACTS}: not a folder that isogloss saved for a task",

@@ -6,6 +6,7 @@ from isogloss.models.task_build import build_task_model
 from isogloss.models.task_folder import (
     HEAD_FACTS,
     HEAD_WEIGHTS,
+    head_facts,
     load_task_model,
     save_task_model,
     saved_prompt,
@@ -29,6 +30,7 @@ __all__ = [
     "TaskOutput",
     "aligned_labels",
     "build_task_model",
+    "head_facts",
     "load_task_model",
     "longest_input",
     "objective_of",
