@@ -140,15 +140,18 @@ def test_scores_follow_neither_the_order_of_languages_nor_of_items(found, select
     random.shuffle(languages)
     random.shuffle(ids)
     count = None if selector == "all" else 1
-    here = choose(found, selector, count=count)
-    there = choose(found.restricted(languages=languages, items=ids), selector, count=count)
+    rule = {"count": count, "source": found.languages[0]}
+    here = choose(found, selector, **rule)
+    there = choose(found.restricted(languages=languages, items=ids), selector, **rule)
     assert here.teachers == there.teachers
     assert here.scores == pytest.approx({name: there.scores[name] for name in here.scores}, abs=1e-6)
 
 
 @given(panels(), st.sampled_from(sorted(SELECTORS)))
 def test_scores_are_shares_and_normalised_ones_sum_to_one(found, selector):
-    chosen = choose(found, selector, count=None if selector == "all" else 1, normalisation="softmax")
+    count = None if selector == "all" else 1
+    source = found.languages[0]
+    chosen = choose(found, selector, count=count, normalisation="softmax", source=source)
     assert all(-1e-9 <= score <= 1 + 1e-9 for score in chosen.scores.values())
     assert sum(chosen.normalised.values()) == pytest.approx(1)
     assert sorted(chosen.teachers + chosen.students) == sorted(found.languages)
@@ -174,10 +177,10 @@ def test_the_same_seed_gives_the_same_stability():
 @pytest.mark.parametrize("selector", sorted(SELECTORS))
 def test_every_selector_has_a_stability(selector):
     jury, _ = simulated([0.9, 0.6, 0.4], items=40)
-    found = stability(jury, selector, draws=20)
+    found = stability(jury, selector, draws=20, source=jury.languages[0])
     assert found.draws == 20
     assert all(0 <= share <= 1 for share in found.shares.values())
-    scores = choose(jury, selector).scores
+    scores = choose(jury, selector, source=jury.languages[0]).scores
     assert {name: estimate.value for name, estimate in found.scores.items()} == pytest.approx(scores)
 
 

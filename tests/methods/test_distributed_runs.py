@@ -36,7 +36,7 @@ def recipe(accumulate):
             "base": PRETRAIN | {"training": PRETRAIN["training"] | settings},
             "small": DISTIL | {"teacher": "stage:base", "phase1": phase1, "phase2": phase2},
             "topics": topics,
-            "even": level | {"distillation": {"average": 0.9}},
+            "even": level | {"distillation": {"teacher": "average", "decay": 0.9}},
             "own": level | {"distillation": {"aim": "self", "keep": 0.3}},
         },
     }

@@ -27,7 +27,7 @@ RECIPE = {
         | {
             "model": "stage:topics",
             "training": LEVEL["training"] | {"accumulate": 2},
-            "distillation": {"aim": "pairs", "average": 0.9},
+            "distillation": {"aim": "pairs", "teacher": "average", "decay": 0.9},
         },
     },
 }

@@ -50,7 +50,7 @@ def test_every_language_is_a_teacher_or_a_student(whole):
     assert sorted(facts["teachers"] + facts["students"]) == sorted(LANGUAGES)
     assert facts["teachers"]
     assert facts["students"]
-    assert set(facts["judges"]) == {"confidence", "confidence-others", "agreement", "reliability"}
+    assert set(facts["judges"]) == {"confidence", "confidence-others", "agreement", "reliability", "source"}
     assert set(facts["stability"]["shares"]) == set(LANGUAGES)
     assert all(0 <= facts["calibration"][tag]["error"] <= 1 for tag in LANGUAGES)
 
@@ -90,9 +90,9 @@ def test_changed_examples_are_answered_otherwise_than_before(whole):
 @pytest.mark.parametrize(
     "distillation",
     [
-        {"aim": "pairs", "divergence": "reverse", "stop_gradient": False},
+        {"aim": "pairs", "divergence": "reverse", "teacher": "now", "stop_gradient": False},
         {"aim": "pairs", "divergence": "js", "temperature": 2.0},
-        {"aim": "consensus", "pooling": "log", "average": 0.9},
+        {"aim": "consensus", "pooling": "log", "teacher": "average", "decay": 0.9},
         {"aim": "self", "learners": "source"},
         {"aim": "self", "learners": "all", "keep": 0.25},
     ],
@@ -215,9 +215,10 @@ def test_few_items_are_drawn_from_those_that_are_not_held_out(topics):
         ({"task": "ner"}, "no classes that languages share"),
         ({"distillation": {"anchor": 1.0}}, "needs `train`"),
         ({"guards": {"choose_by": "source"}}, "needs `dev`"),
-        ({"distillation": {"average": 0.9, "stop_gradient": False}}, "no gradient to let through"),
+        ({"distillation": {"stop_gradient": False}}, "a gradient to let through"),
         ({"source": "deu"}, "not among the languages"),
         ({"selection": {"count": 2, "threshold": 0.1}}, "one of the two"),
+        ({"source": None, "selection": {"selector": "source"}}, "needs `source`"),
         ({"selection": {"teachers": ["eng"], "count": 2}}, "neither threshold nor count"),
         ({"unlabelled": {"eng": "miniature/train:30"}}, "at least 2"),
     ],

@@ -83,7 +83,7 @@ def test_a_refusal_leaves_nothing_of_what_is_not_chosen_between(topics, tmp_path
 
 
 def test_the_model_that_is_saved_is_the_one_that_learnt_and_not_its_running_mean(topics, tmp_path):
-    distillation = {"aim": "pairs", "average": 1.0, "divergence": "js"}
+    distillation = {"aim": "pairs", "teacher": "start", "divergence": "js"}
     run, facts = levelled(topics, tmp_path, distillation=distillation, used_rows_only=True, max_length=12)
     saved, before = (load_file(place / "model.safetensors") for place in (run.folder / "model", topics))
     assert saved.keys() == before.keys()
@@ -114,9 +114,11 @@ def test_nothing_held_out_is_learnt_from_with_its_label():
         gather(recipe_with(**anchored | {"train": {"eng": "miniature/test:4"}}))
 
 
-def test_self_training_has_no_running_mean_to_learn_from():
-    with pytest.raises(ValueError, match="self-training"):
-        SelfDistillation(aim="self", average=0.9)
+def test_self_training_has_no_second_model_to_learn_from():
+    assert SelfDistillation(aim="self").kept is None
+    assert SelfDistillation(teacher="now").kept is None
+    assert SelfDistillation().kept == 1.0
+    assert SelfDistillation(teacher="average", decay=0.9).kept == 0.9
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,19 @@ _EQUAL = 1e-12  # the mean of equal numbers may lie this far above them
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What a judge may know besides what the model believes.
+
+    Attributes:
+        seed: of the selector "random".
+        source: the language that the task was learnt in; None without one.
+    """
+
+    seed: int = 0
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Who teaches whom, and by which numbers.
 
@@ -70,6 +83,7 @@ def choose(
     threshold: float | None = None,
     count: int | None = None,
     seed: int = 0,
+    source: str | None = None,
 ) -> Selection:
     """Divide a panel's languages into teachers and students.
 
@@ -80,12 +94,13 @@ def choose(
         threshold: on normalised scores; None for their mean, which is 1 / languages.
         count: the number of teachers, instead of a threshold; equal scores go by the language's name.
         seed: of the selector "random", which draws a number for each language by its name.
+        source: the language that the task was learnt in, for the selector "source".
 
     Raises:
         RecipeError: an unknown selector or language; a threshold or count beside "all", beside named
             teachers or beside each other; no teachers or no students, with everybody's scores.
     """
-    judge = _judge(panel, selector, seed)
+    judge = _judge(panel, selector, Known(seed, source))
     _check_rule(panel, selector, threshold, count)
     scores = judge(np.ones((1, len(panel.ids)), dtype=np.int64))[0]
     normalised = normalise(scores, normalisation)
@@ -114,6 +129,7 @@ def stability(
     threshold: float | None = None,
     count: int | None = None,
     seed: int = 0,
+    source: str | None = None,
     draws: int = 1000,
 ) -> Stability:
     """Choose again on resampled sets of items, as many as the panel has; nobody to teach is no error here.
@@ -126,7 +142,7 @@ def stability(
     Raises:
         RecipeError: as in `choose`, except for empty sets.
     """
-    judge = _judge(panel, selector, seed)
+    judge = _judge(panel, selector, Known(seed, source))
     _check_rule(panel, selector, threshold, count)
     whole = judge(np.ones((1, len(panel.ids)), dtype=np.int64))
     drawn = judge(draw_counts(len(panel.ids), draws=draws, seed=seed, name="stability"))
@@ -143,7 +159,9 @@ def stability(
     )
 
 
-def scores_on(panel: Panel, selector: str, counts: Counts, *, seed: int = 0) -> Array:
+def scores_on(
+    panel: Panel, selector: str, counts: Counts, *, seed: int = 0, source: str | None = None
+) -> Array:
     """Each language's score by a selector on sets in which items occur as often as `counts` says.
 
     Args:
@@ -155,7 +173,7 @@ def scores_on(panel: Panel, selector: str, counts: Counts, *, seed: int = 0) -> 
     Raises:
         RecipeError: a selector that is not in `SELECTORS`.
     """
-    return _judge(panel, selector, seed)(counts)
+    return _judge(panel, selector, Known(seed, source))(counts)
 
 
 def normalise(scores: Array, normalisation: Normalisation) -> Array:
@@ -166,17 +184,17 @@ def normalise(scores: Array, normalisation: Normalisation) -> Array:
     return np.divide(values, total, out=even, where=total > 0)
 
 
-def _confidence(panel: Panel, counts: Counts, seed: int) -> Array:
+def _confidence(panel: Panel, counts: Counts, known: Known) -> Array:
     """Mean probability of the voted class: s_t of the paper, in which a language votes for itself too."""
     voted = np.broadcast_to(majority_vote(panel).classes, panel.choices.shape)
     return _mean(_probability(panel, voted), counts)
 
 
-def _confidence_in_others(panel: Panel, counts: Counts, seed: int) -> Array:
+def _confidence_in_others(panel: Panel, counts: Counts, known: Known) -> Array:
     return _mean(_probability(panel, others_vote(panel)), counts)
 
 
-def _agreement(panel: Panel, counts: Counts, seed: int) -> Array:
+def _agreement(panel: Panel, counts: Counts, known: Known) -> Array:
     """Share of items on which a language chooses what the others vote for.
 
     Its own vote is left out: with few languages it is often the deciding one, and of two languages the surer
@@ -185,11 +203,11 @@ def _agreement(panel: Panel, counts: Counts, seed: int) -> Array:
     return _mean((panel.choices == others_vote(panel)).astype(np.float64), counts)
 
 
-def _agreement_with_own(panel: Panel, counts: Counts, seed: int) -> Array:
+def _agreement_with_own(panel: Panel, counts: Counts, known: Known) -> Array:
     return _mean((panel.choices == majority_vote(panel).classes).astype(np.float64), counts)
 
 
-def _reliability(panel: Panel, counts: Counts, seed: int) -> Array:
+def _reliability(panel: Panel, counts: Counts, known: Known) -> Array:
     """Expected accuracy by Dawid and Skene; resampled sets go on from the solution on all items."""
     whole = dawid_skene(panel)
     found = []
@@ -199,32 +217,47 @@ def _reliability(panel: Panel, counts: Counts, seed: int) -> Array:
     return np.array(found)
 
 
-def _random(panel: Panel, counts: Counts, seed: int) -> Array:
-    drawn = [generator(seed, "random teachers", language).random() for language in panel.languages]
+def _agreement_with_source(panel: Panel, counts: Counts, known: Known) -> Array:
+    """Share of items on which a language chooses what the source does, which alone was learnt from labels."""
+    if known.source not in panel.languages:
+        raise RecipeError(
+            f"the selector 'source' with the source {known.source or '(none)'}",
+            wanted=f"one of: {', '.join(panel.languages)}",
+            fix="say in which language the task was learnt: source: eng",
+        )
+    source = panel.choices[panel.languages.index(known.source)]
+    return _mean((panel.choices == source).astype(np.float64), counts)
+
+
+def _random(panel: Panel, counts: Counts, known: Known) -> Array:
+    drawn = [generator(known.seed, "random teachers", language).random() for language in panel.languages]
     return np.tile(drawn, (len(counts), 1))
 
 
-def _all(panel: Panel, counts: Counts, seed: int) -> Array:
+def _all(panel: Panel, counts: Counts, known: Known) -> Array:
     return np.ones((len(counts), len(panel.languages)))
 
 
-SELECTORS: dict[str, Callable[[Panel, Counts, int], Array]] = {
+SELECTORS: dict[str, Callable[[Panel, Counts, Known], Array]] = {
     "confidence": _confidence,
     "confidence-others": _confidence_in_others,
     "agreement": _agreement,
     "agreement-own": _agreement_with_own,
     "reliability": _reliability,
+    "source": _agreement_with_source,
     "random": _random,
     "all": _all,
 }
-"""How languages are judged: panel, (sets, items) counts and a seed to (sets, languages) scores in [0, 1].
+"""How languages are judged: panel and (sets, items) counts to (sets, languages) scores in [0, 1].
 
 `confidence` is the paper's, `confidence-others` the same with each language judged by the vote of the others;
-`agreement` leaves its own vote out, `agreement-own` counts it. `random` and `all` are baselines.
+`agreement` leaves its own vote out, `agreement-own` counts it. `source` takes the language that the task was
+learnt in for the truth: where the others are near chance, a vote is noise and this is not. `random` and
+`all` are baselines.
 """
 
 
-def _judge(panel: Panel, selector: str | Sequence[str], seed: int) -> Callable[[Counts], Array]:
+def _judge(panel: Panel, selector: str | Sequence[str], known: Known) -> Callable[[Counts], Array]:
     if not isinstance(selector, str):
         return _named(panel, tuple(selector))
     if selector not in SELECTORS:
@@ -233,7 +266,7 @@ def _judge(panel: Panel, selector: str | Sequence[str], seed: int) -> Callable[[
             wanted=f"one of: {', '.join(SELECTORS)}; or a list of languages",
             fix=did_you_mean(selector, SELECTORS),
         )
-    return lambda counts: SELECTORS[selector](panel, counts, seed)
+    return lambda counts: SELECTORS[selector](panel, counts, known)
 
 
 def _named(panel: Panel, teachers: tuple[str, ...]) -> Callable[[Counts], Array]:

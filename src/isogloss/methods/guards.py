@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -39,9 +38,8 @@ class GuardRule(Record):
         choose_by: "agreement", the mean of that over the languages, or "source", the score on `dev`.
         tolerance: how far a teacher may fall below where it began, on its `dev` set where there is one, else
             in that agreement, before training stops.
-        collapse: training stops when a language's answers over the held-out items, which told items apart
-            before, no longer do: their entropy is below this share of that of the teachers' vote, or what an
-            answer says about its item is below this share of what the teachers' answers said.
+        collapse: training stops when a language that told items apart before no longer does: the entropy of
+            its answers over the held-out items is below this share of that of the teachers' vote.
     """
 
     held_out: float = Field(default=0.2, gt=0, lt=1)
@@ -57,7 +55,8 @@ class Standing:
     Attributes:
         agreement: per language, the share of held-out items on which it says what the teachers voted for.
         entropy: per language, of its answers over those items, in nats.
-        information: per language, what an answer says about the item, in nats (`analysis.calibration`).
+        information: per language, what an answer says about the item, in nats (`analysis.calibration`). It is
+            shown and not watched: a language that unlearns false certainty loses of it, and is the better.
         dev: per language with a dev set, its score.
     """
 
@@ -112,7 +111,7 @@ class Judge:
         """A number per language to choose a checkpoint by; fills `verdict`."""
         task = next(part for part in model.modules() if isinstance(part, TaskModel))
         self.last = self._stands(task, self._believed(task))
-        self.verdict = "; ".join(self._complaints(self.last)) or None
+        self.verdict = _told(self._complaints(self.last))
         return self.chosen_by(self.last)
 
     def chosen_by(self, standing: Standing) -> dict[str, float]:
@@ -138,22 +137,14 @@ class Judge:
 
     def _complaints(self, now: Standing) -> list[str]:
         fallen = [self._fall(tag, now) for tag in self._teachers]
-        told = fmean(self.start.information[tag] for tag in self._teachers)
-        return [
-            *filter(None, fallen),
-            *self._collapsed("entropy of the answers", now.entropy, self.start.entropy, self._vote_entropy),
-            *self._collapsed("information in an answer", now.information, self.start.information, told),
-        ]
-
-    def _collapsed(
-        self, what: str, now: Mapping[str, float], start: Mapping[str, float], healthy: float
-    ) -> list[str]:
-        lowest = self._rule.collapse * healthy
-        return [
-            f"{tag} hardly tells items apart any more: {what} {value:.2f} nats, {start[tag]:.2f} at the start"
-            for tag, value in now.items()
+        lowest, start = self._rule.collapse * self._vote_entropy, self.start.entropy
+        collapsed = [
+            f"{tag} hardly tells items apart any more: entropy of the answers {value:.2f} nats, "
+            f"{start[tag]:.2f} at the start"
+            for tag, value in now.entropy.items()
             if value < lowest <= start[tag]
         ]
+        return [*filter(None, fallen), *collapsed]
 
     def _fall(self, tag: str, now: Standing) -> str | None:
         """What a teacher has lost, if it is more than is tolerated."""
@@ -163,6 +154,16 @@ class Judge:
             return None
         measure = f"{self._metric} on dev" if on_dev else "agreement with the vote before levelling"
         return f"the teacher {tag} fell from {before:.3f} to {after:.3f} in {measure}"
+
+
+def _told(complaints: Sequence[str]) -> str | None:
+    """The first few, and how many more there are."""
+    more = len(complaints) - _TOLD
+    told = [*complaints[:_TOLD], *([f"and {more} more such complaints"] if more > 0 else [])]
+    return "; ".join(told) or None
+
+
+_TOLD = 3
 
 
 class Guard(Hook):

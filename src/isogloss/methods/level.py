@@ -88,6 +88,8 @@ class LevelRecipe(TaskData):
         needs_source = self.distillation.aim == "self" and self.distillation.learners == "source"
         if needs_source and self.source is None:
             raise ValueError("distillation.learners: source needs `source`, the language")
+        if self.selection.selector == "source" and not self.selection.teachers and self.source is None:
+            raise ValueError("selection.selector: source needs `source`, the language the task was learnt in")
         if self.source is not None and self.source not in self.unlabelled:
             raise ValueError(f"source: {self.source} is not among the languages of `unlabelled`")
         return self
@@ -103,7 +105,9 @@ def level(recipe: LevelRecipe, run: Run) -> None:
     asked = believed(model, tokenizer, material.learnt, max_length=recipe.max_length) if run.writes else None
     panel = from_main(asked)
     assert panel is not None
-    selection, stability = recipe.selection.choose(panel, seed=derive(recipe.seed, "teachers"))
+    selection, stability = recipe.selection.choose(
+        panel, seed=derive(recipe.seed, "teachers"), source=recipe.source
+    )
     judge = Judge(
         recipe.guards,
         tokenizer,

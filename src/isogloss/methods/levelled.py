@@ -36,7 +36,7 @@ FILE = "levelling.json"
 BEFORE = "before"
 CHANGED = 6
 """Examples kept per language whose prediction changed."""
-JUDGES = ("confidence", "confidence-others", "agreement", "reliability")
+JUDGES = ("confidence", "confidence-others", "agreement", "reliability", "source")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def write_facts(
         "items": {"learnt": len(material.learnt), "held_out": len(material.held_out)},
         "dropped": dict(material.learnt.missing),
         "languages": list(known.panel.languages),
-        **_teaching(known, seed=recipe.seed),
+        **_teaching(known, recipe),
         "guards": _guarding(known.judge, outcome, put_back),
         "agreement": {
             name: _agreement(panel) for name, panel in zip(("before", "after"), panels, strict=True)
@@ -122,7 +122,7 @@ def _score_both(
     return found[0], found[1]
 
 
-def _teaching(known: Before, *, seed: int) -> dict[str, Any]:
+def _teaching(known: Before, recipe: LevelRecipe) -> dict[str, Any]:
     """Who teaches, by which numbers, and how every other judge would have scored."""
     panel, selection = known.panel, known.selection
     vote = majority_vote(panel)
@@ -133,14 +133,17 @@ def _teaching(known: Before, *, seed: int) -> dict[str, Any]:
         "selection": asdict(selection) | {"teachers": None, "students": None},
         "stability": asdict(known.stability),
         "judges": {
-            judge: dict(
-                zip(panel.languages, scores_on(panel, judge, once, seed=seed)[0].tolist(), strict=True)
-            )
+            judge: _by_language(panel, scores_on(panel, judge, once, source=recipe.source)[0])
             for judge in JUDGES
+            if judge != "source" or recipe.source is not None
         },
         "vote": {"margin": float(vote.margin.mean()), "unanimous": float((vote.share == 1.0).mean())},
         "calibration": {tag: asdict(one) for tag, one in calibration(panel).items()},
     }
+
+
+def _by_language(panel: Panel, values: Array) -> dict[str, float]:
+    return dict(zip(panel.languages, values.tolist(), strict=True))
 
 
 def _guarding(judge: Judge, outcome: Outcome, put_back: str | None) -> dict[str, Any]:

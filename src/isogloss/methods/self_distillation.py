@@ -29,7 +29,7 @@ from isogloss.losses.divergence import Form, Pooling
 from isogloss.methods.guards import Guard, Judge
 from isogloss.methods.rows import rows_for_task
 from isogloss.methods.task import task_batches
-from isogloss.methods.teachers import reliabilities
+from isogloss.methods.teachers import weights
 from isogloss.models.levelling import Aim, Levelling
 from isogloss.models.tasks import TaskModel
 from isogloss.training.feed import Batches
@@ -54,8 +54,9 @@ class SelfDistillation(Record):
         pooling: consensus: the mean of probabilities ("linear") or of their logarithms ("log").
         temperature: both sides are divided by it.
         stop_gradient: teachers are not drawn to those they teach; the authors' code lets them be.
-        average: teach by the running mean of the weights, with this decay after each step; 1 keeps those of
-            the start. None teaches by the weights of the moment.
+        teacher: the weights that teach: those of the "start"; the "average" of all since, with `decay`; or
+            those of "now", as published, which can draw every language to one class.
+        decay: "average": what stays of the running mean at each step.
         anchor: how much cross-entropy on `train`, the labelled source, weighs beside; 0 leaves it out.
         learners: "self": train on the source language's answers alone, or on each language's own.
         keep: "self": the share of the answers, the surest, to learn from.
@@ -66,20 +67,24 @@ class SelfDistillation(Record):
     pooling: Pooling = "linear"
     temperature: float = Field(default=1.0, gt=0)
     stop_gradient: bool = True
-    average: float | None = Field(default=None, gt=0, le=1)
+    teacher: Literal["start", "average", "now"] = "start"
+    decay: float = Field(default=0.99, gt=0, lt=1)
     anchor: float = Field(default=0.0, ge=0)
     learners: Literal["source", "all"] = "all"
     keep: float = Field(default=0.5, gt=0, le=1)
 
     @model_validator(mode="after")
     def _one_teacher(self) -> SelfDistillation:
-        if self.average is not None and not self.stop_gradient:
-            raise ValueError("average, stop_gradient: a running mean has no gradient to let through")
-        if self.average is not None and self.aim == "self":
-            raise ValueError(
-                "average, aim: self-training learns from answers given before, not from a teacher"
-            )
+        if self.teacher != "now" and not self.stop_gradient:
+            raise ValueError("stop_gradient, teacher: only weights of `now` have a gradient to let through")
         return self
+
+    @property
+    def kept(self) -> float | None:
+        """What stays of the teacher's weights at each step; None where the learner teaches itself."""
+        if self.aim == "self":
+            return None
+        return {"start": 1.0, "average": self.decay, "now": None}[self.teacher]
 
 
 @dataclass(frozen=True)
@@ -132,11 +137,11 @@ def teach(
         pooling=rule.pooling,
         temperature=rule.temperature,
         stop_gradient=rule.stop_gradient,
-        decay=rule.average,
-        weights=reliabilities(panel, selection.teachers) if rule.aim == "consensus" else None,
+        decay=rule.kept,
+        weights=weights(panel, selection) if rule.aim == "consensus" else None,
         labels=torch.from_numpy(surest(panel, languages, rule.keep)) if rule.aim == "self" else None,
     )
-    told = selection.teachers if rule.average is not None else ()
+    told = selection.teachers if rule.kept is not None else ()
     outcome = train(
         levelling,
         _batches(model, tokenizer, recipe, material, languages, told),
@@ -147,7 +152,7 @@ def teach(
         seed=recipe.seed,
         evaluate=judge,
         metric="agreement" if recipe.guards.choose_by == "agreement" else TASKS[recipe.task].metrics[0],
-        hooks=[Guard(judge), *([Average()] if rule.average is not None else [])],
+        hooks=[Guard(judge), *([Average()] if rule.kept is not None else [])],
     )
     if rows is not None:
         rows.put_back()

@@ -19,7 +19,7 @@ from isogloss.evaluate.distributions import distributions
 from isogloss.models.tasks import TaskModel
 
 SelectorName: TypeAlias = Literal[
-    "confidence", "confidence-others", "agreement", "agreement-own", "reliability", "random", "all"
+    "confidence", "confidence-others", "agreement", "agreement-own", "reliability", "source", "random", "all"
 ]
 
 
@@ -27,7 +27,8 @@ class TeacherRule(Record):
     """How teacher languages are found, without labels (ALSACE, section 3.1; other judges beside it).
 
     Attributes:
-        selector: what a language is judged by (`analysis.selection.SELECTORS`).
+        selector: what a language is judged by (`analysis.selection.SELECTORS`); "source", by how often it
+            says what the source language says.
         teachers: languages that teach, named; nothing is then selected.
         normalisation: how scores are made to sum to 1.
         threshold: on normalised scores; None for their mean.
@@ -50,7 +51,7 @@ class TeacherRule(Record):
             raise ValueError("teachers: named, so neither threshold nor count has anything to choose")
         return self
 
-    def choose(self, panel: Panel, *, seed: int) -> tuple[Selection, Stability]:
+    def choose(self, panel: Panel, *, seed: int, source: str | None = None) -> tuple[Selection, Stability]:
         """The languages that teach, and how far that hangs on the items.
 
         Raises:
@@ -61,6 +62,7 @@ class TeacherRule(Record):
             "threshold": self.threshold,
             "count": self.count,
             "seed": seed,
+            "source": source,
         }
         by = self.teachers or self.selector
         return choose(panel, by, **rule), stability(panel, by, **rule, draws=self.draws)
@@ -77,7 +79,18 @@ def believed(
     return Panel(items.languages, items.ids, np.stack([found[tag] for tag in items.languages]))
 
 
-def reliabilities(panel: Panel, teachers: tuple[str, ...]) -> Tensor:
-    """The teachers' weights in a consensus: expected accuracy by Dawid and Skene, (teachers,)."""
-    found = dawid_skene(panel).reliabilities
-    return torch.tensor([found[tag] for tag in teachers], dtype=torch.float32)
+def weights(panel: Panel, selection: Selection) -> Tensor:
+    """How much each teacher counts in a consensus, (teachers,): log odds of its accuracy, at least a little.
+
+    For voters that err independently, and evenly over the other classes, log(r (K - 1) / (1 - r)) weighs best
+    (Nitzan and Paroush 1982). r is the accuracy expected by Dawid and Skene, or the agreement with the source
+    where that has selected; kept off 0 and 1.
+    """
+    by_source = selection.selector == "source"
+    found = selection.scores if by_source else dawid_skene(panel).reliabilities
+    others = max(1, int(panel.possible.any(axis=0).sum()) - 1)
+    right = torch.tensor([found[tag] for tag in selection.teachers], dtype=torch.float64).clamp(0.01, 0.99)
+    return (right * others / (1 - right)).log().clamp(min=_LEAST).float()
+
+
+_LEAST = 1e-2

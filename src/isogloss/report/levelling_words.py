@@ -17,6 +17,7 @@ _SELECTORS = {
     "agreement": "how often each said what the others voted for",
     "agreement-own": "how often each said what all of them voted for",
     "reliability": "how often each is right, as Dawid and Skene estimate it from their agreements",
+    "source": "how often each says what the source language says",
     "random": "drawing lots",
     "all": "letting all teach",
     "list": "their names in the recipe",
