@@ -163,7 +163,7 @@ def test_a_model_that_says_the_same_of_everything_is_complained_of(topics):
         tokenizer,
         material.held_out,
         {},
-        teachers=["en-Latn"],
+        teachers={"en-Latn": 1.0},
         metric="accuracy",
         max_length=None,
     )
@@ -185,7 +185,7 @@ def test_the_start_agrees_with_the_vote_of_its_teachers(topics):
         tokenizer,
         gather(recipe).held_out,
         {},
-        teachers=["fr-Latn"],
+        teachers={"fr-Latn": 1.0},
         metric="accuracy",
         max_length=None,
     )
@@ -260,3 +260,22 @@ def test_a_plan_tells_how_many_rows_a_step_reads(topics):
     assert "18 rows" in rows["steps"].note
     count = sum(parameter.numel() for parameter in load_task_model(topics)[0].parameters())
     assert rows["parameters"].value == f"{count:,}"
+
+
+def test_a_trusted_teacher_outvotes_two_that_are_not(topics):
+    recipe = LevelRecipe.model_validate({**LEVEL, "model": str(topics)})
+    task, tokenizer = load_task_model(topics)
+    agreement = {}
+    for weight in (10.0, 0.01):
+        judge = Judge(
+            GuardRule(),
+            tokenizer,
+            gather(recipe).held_out,
+            {},
+            teachers={"en-Latn": weight, "fr-Latn": 1.0, "sw-Latn": 1.0},
+            metric="accuracy",
+            max_length=None,
+        )
+        agreement[weight] = judge.begin(task).agreement["en-Latn"]
+    assert agreement[10.0] == 1.0
+    assert agreement[0.01] <= 1.0

@@ -34,6 +34,7 @@ def rank_correlation(
     correct: npt.ArrayLike,
     *,
     same_items: bool = False,
+    source: str | None = None,
     seed: int = 0,
     draws: int = 1000,
 ) -> RankCorrelation:
@@ -44,6 +45,7 @@ def rank_correlation(
         correct: (languages, labelled items) in the panel's order of languages, 1 where the model is right.
         same_items: the labelled items are the panel's, in its order, and are resampled with it; otherwise
             the two sets are resampled apart.
+        source: the language that the task was learnt in, for the selector "source".
         seed: of the resampling, and of the selector "random".
         draws: resampled sets, of items and of languages.
 
@@ -56,13 +58,14 @@ def rank_correlation(
     """
     hits = _hits(panel, correct, same_items=same_items)
     once = np.ones((1, len(panel.ids)), dtype=np.int64)
-    scores, accuracies = scores_on(panel, selector, once, seed=seed)[0], hits.mean(axis=1)
+    scores, accuracies = scores_on(panel, selector, once, seed=seed, source=source)[0], hits.mean(axis=1)
     value = float(spearman(scores, accuracies))
     counts = draw_counts(len(panel.ids), draws=draws, seed=seed, name="ranking")
     again = (
         counts if same_items else draw_counts(hits.shape[1], draws=draws, seed=seed, name="labelled ranking")
     )
-    by_items = spearman(scores_on(panel, selector, counts, seed=seed), again @ hits.T / hits.shape[1])
+    resampled = scores_on(panel, selector, counts, seed=seed, source=source)
+    by_items = spearman(resampled, again @ hits.T / hits.shape[1])
     languages = len(panel.languages)
     drawn = generator(seed, "languages").integers(languages, size=(draws, languages))
     by_languages = spearman(scores[drawn], accuracies[drawn])

@@ -38,14 +38,14 @@ class GuardRule(Record):
         choose_by: "agreement", the mean of that over the languages, or "source", the score on `dev`.
         tolerance: how far a teacher may fall below where it began, on its `dev` set where there is one, else
             in that agreement, before training stops.
-        collapse: training stops when a language that told items apart before no longer does: the entropy of
-            its answers over the held-out items is below this share of that of the teachers' vote.
+        collapse: training stops when the entropy of a language's answers over the held-out items falls below
+            this share of what it was before: when it hardly tells items apart any more.
     """
 
     held_out: float = Field(default=0.2, gt=0, lt=1)
     choose_by: Literal["agreement", "source"] = "agreement"
     tolerance: float = Field(default=0.05, ge=0, lt=1)
-    collapse: float = Field(default=0.5, ge=0, le=1)
+    collapse: float = Field(default=0.25, ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -80,30 +80,25 @@ class Judge:
         held_out: AlignedExamples,
         dev: Mapping[str, Sequence[Example]],
         *,
-        teachers: Sequence[str],
+        teachers: Mapping[str, float],
         metric: str,
         max_length: int | None,
     ) -> None:
         """Put the parts together; `begin` must see the model before it learns.
 
         Args:
+            teachers: how much each teacher's vote counts.
             metric: the task's first, measured on `dev`.
         """
         self._rule, self._tokenizer, self._held_out, self._dev = rule, tokenizer, held_out, dev
-        self._teachers, self._metric, self._max_length = tuple(teachers), metric, max_length
+        self._teachers, self._metric, self._max_length = dict(teachers), metric, max_length
         self._reference: npt.NDArray[np.int64] = np.zeros(len(held_out), dtype=np.int64)
-        self._vote_entropy = 0.0
         self.verdict: str | None = None
 
     def begin(self, model: TaskModel) -> Standing:
         """What the teachers vote for before levelling, and where every language stands."""
         panel = self._believed(model)
-        teachers = panel.restricted(languages=self._teachers) if len(self._teachers) > 1 else None
-        only = panel.choices[panel.languages.index(self._teachers[0])]
-        self._reference = only if teachers is None else majority_vote(teachers).classes
-        counts = np.bincount(self._reference)
-        shares = counts[counts > 0] / counts.sum()
-        self._vote_entropy = float(-(shares * np.log(shares)).sum())
+        self._reference = self._vote(panel)
         self.start = self._stands(model, panel)
         return self.start
 
@@ -117,6 +112,13 @@ class Judge:
     def chosen_by(self, standing: Standing) -> dict[str, float]:
         """The numbers that decide between checkpoints."""
         return standing.dev if self._rule.choose_by == "source" else standing.agreement
+
+    def _vote(self, panel: Panel) -> npt.NDArray[np.int64]:
+        """The teachers' vote on each item, each with its weight."""
+        if len(self._teachers) == 1:
+            return panel.choices[panel.languages.index(next(iter(self._teachers)))]
+        teachers = panel.restricted(languages=tuple(self._teachers))
+        return majority_vote(teachers, weights=self._teachers).classes
 
     def _believed(self, model: TaskModel) -> Panel:
         return believed(model, self._tokenizer, self._held_out, max_length=self._max_length)
@@ -137,12 +139,12 @@ class Judge:
 
     def _complaints(self, now: Standing) -> list[str]:
         fallen = [self._fall(tag, now) for tag in self._teachers]
-        lowest, start = self._rule.collapse * self._vote_entropy, self.start.entropy
+        share, start = self._rule.collapse, self.start.entropy
         collapsed = [
             f"{tag} hardly tells items apart any more: entropy of the answers {value:.2f} nats, "
             f"{start[tag]:.2f} at the start"
             for tag, value in now.entropy.items()
-            if value < lowest <= start[tag]
+            if value < share * start[tag]
         ]
         return [*filter(None, fallen), *collapsed]
 

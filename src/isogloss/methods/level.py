@@ -26,7 +26,7 @@ from isogloss.methods.records import ByLanguage, TaskData
 from isogloss.methods.scoring import task_model
 from isogloss.methods.self_distillation import Material, SelfDistillation, teach
 from isogloss.methods.sources import examples
-from isogloss.methods.teachers import TeacherRule, believed
+from isogloss.methods.teachers import TeacherRule, believed, weights
 from isogloss.models.tasks import save_task_model
 from isogloss.training.loop import Outcome
 from isogloss.training.plan import TrainingPlan
@@ -113,7 +113,7 @@ def level(recipe: LevelRecipe, run: Run) -> None:
         tokenizer,
         material.held_out,
         material.dev,
-        teachers=selection.teachers,
+        teachers=dict(zip(selection.teachers, weights(panel, selection).tolist(), strict=True)),
         metric=TASKS[recipe.task].metrics[0],
         max_length=recipe.max_length,
     )
