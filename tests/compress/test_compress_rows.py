@@ -48,7 +48,10 @@ def ids_of(features):
     for feature in features:
         yield from feature.rows
         if feature.kind in ("gap", "text"):
-            yield [label for label in feature.labels if label >= 0]
+            yield [label for label in feature.labels or () if label >= 0]
+        yield [entry.token for entry in feature.entries]
+        for _, said in feature.decoder:
+            yield said
 
 
 def kept_for(model, tokenizer, features):

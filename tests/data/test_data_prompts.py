@@ -186,7 +186,7 @@ def test_two_labels_told_by_the_same_pieces_are_refused_with_language_and_pieces
 def test_gold_is_read_in_training_alone():
     prompt = {"patterns": "{text} <mask>", "verbalisers": {"x": "house", "neutral": "cow"}}
     (learnt,) = encoded(prompt, ("x", "neutral"), purpose="train")
-    (asked,) = encoded(prompt, ("x", "neutral"), purpose="classes")
+    (asked,) = encoded(prompt, ("x", "neutral"), purpose="predict")
     assert learnt.labels == [1]
     assert asked.labels is None
     assert asked.entries == learnt.entries
@@ -204,7 +204,7 @@ def test_a_text_that_holds_a_gap_itself_is_refused():
             labels=("a",),
             max_length=64,
             prompt=prompt,
-            purpose="classes",
+            purpose="predict",
         )
 
 
@@ -221,5 +221,5 @@ def test_a_causal_model_without_a_first_token_cannot_tell_what_begins_the_text()
             max_length=64,
             prompt=prompt,
             objective="causal",
-            purpose="classes",
+            purpose="predict",
         )

@@ -189,12 +189,12 @@ def test_an_answer_that_is_not_where_it_says_is_an_error():
 @pytest.mark.parametrize("style", ["unigram", "wordpiece", "bytes"])
 def test_masked_gaps_ask_for_exactly_the_candidate(style):
     tokenizer = tiny_tokenizer(style)
-    for one in encode("gap", EXAMPLES["gap"], tokenizer, max_length=64, purpose="predict"):
+    for one in encode("gap", EXAMPLES["gap"], tokenizer, max_length=64):
         example = EXAMPLES["gap"][one.example]
         hidden = [label for label in one.labels if label != -100]
         if tokenizer.unk_token_id not in hidden:
             found = tokenizer.decode(hidden).replace(" ", "")
-            assert found == example.candidates[one.candidate].replace(" ", "")
+            assert found == example.answers[0].replace(" ", "")
         masks = [token == tokenizer.mask_token_id for token in one.rows[0]]
         assert masks == [label != -100 for label in one.labels]
 

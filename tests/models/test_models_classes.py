@@ -39,7 +39,7 @@ def batch_of(model, tokenizer, examples, **options):
         tokenizer,
         labels=model.labels,
         objective=model.objective,
-        purpose="classes",
+        purpose="predict",
         **{"max_length": 128} | options,
     )
     assert [feature.example for feature in features] == list(range(len(examples)))

@@ -49,7 +49,7 @@ def batch_of(tokenizer, *, size=3, told=()):
     }
     found = align(given)
     features = {
-        tag: encode("label", found.examples[tag], tokenizer, labels=LABELS, max_length=32, purpose="classes")
+        tag: encode("label", found.examples[tag], tokenizer, labels=LABELS, max_length=32, purpose="predict")
         for tag in LANGUAGES
     }
     return aligned_batches(features, pad_id=padding_id(tokenizer), batch_size=size, seed=0, told=told)[0]

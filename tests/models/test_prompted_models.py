@@ -118,7 +118,7 @@ def test_scores_and_loss_are_those_added_up_by_hand(family, score):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gold_is_not_read_for_scores_of_classes_and_predictions_are_their_softmax(family):
     model, tokenizer = prompted(family)
-    batch = batch_of(model, tokenizer, TEXTS, purpose="classes")
+    batch = batch_of(model, tokenizer, TEXTS, purpose="predict")
     assert "labels" not in batch
     assert model(batch).loss is None
     scores = class_scores(model.eval(), batch)

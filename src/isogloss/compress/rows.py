@@ -28,7 +28,6 @@ import torch
 from torch import Tensor, nn
 
 from isogloss.compress.vocabulary import keep_rows
-from isogloss.data.records import PIECES
 from isogloss.models.anatomy import anatomy
 from isogloss.models.families import family_of
 from isogloss.models.portions import portions
@@ -85,7 +84,7 @@ class FewerRows:
             stand_ins: ids among `kept` that take the place of others in a batch, in turn by their number;
                 None where none is to be met: one that is met is then an IndexError.
             full_scores: in evaluation mode give a score for every id, the lowest there is for rows that are
-                not here, as `evaluate.predict` needs of models of kind gap and text.
+                not here, as `evaluate.predict` needs of models of kind text.
 
         Raises:
             ModelError: an id that the vocabulary does not have.
@@ -99,7 +98,7 @@ class FewerRows:
         self._new_id = _new_ids(kept, stand_ins, rows=full.config.vocab_size)
         model.model = keep_rows(full, kept)
         self._hooks = [model.register_forward_pre_hook(self._renumber)]
-        if full_scores and model.kind in PIECES:
+        if full_scores and model.kind == "text":
             self._hooks.append(model.register_forward_hook(self._widen))
 
     def put_back(self) -> None:

@@ -32,15 +32,15 @@ def encode(
     stride: int | None = None,
     prompt: Prompt | None = None,
 ) -> list[Features]:
-    """Encode examples of one kind; an example may become several features (windows, candidates).
+    """Encode examples of one kind; one of tags, span or text may become several features, its windows.
 
     Args:
         labels: the model's labels in its order (label, tags) or its relations (tree).
         max_length: tokens per row, special ones included.
         objective: how the model reads text; matters to gap and text.
-        purpose: "train" reads the gold and, for gap, keeps right candidates alone; "predict" reads no gold
-            and keeps every candidate; "classes" reads no gold either, and gives exactly one feature for each
-            example of label, choice and gap, for `isogloss.models.classes.class_scores`.
+        purpose: "train" reads the gold, and of a gap makes a feature of each right candidate; "predict" reads
+            none, and gives exactly one feature for each example of label, choice and gap, for
+            `isogloss.models.classes.class_scores`.
         stride: tokens that neighbouring windows of span and causal text share; None is a third of a row
             for span and a quarter for text.
         prompt: how label and choice examples are asked as gaps; None for models that have a head for them.
@@ -56,8 +56,7 @@ def encode(
     )
     if prompt is not None:
         return list(classes.asked(reader, examples, prompt))
-    assert purpose != "classes" or kind in _CLASSES, kind
-    encoders = _CLASSES if purpose == "classes" else _ENCODERS
+    encoders = _ENCODERS if purpose == "train" else _ENCODERS | {"gap": classes.gaps}
     return list(encoders[kind](reader, examples))
 
 
@@ -69,9 +68,4 @@ _ENCODERS: dict[Kind, Callable[[Reader, Any], Iterator[Features]]] = {
     "tree": words.trees,
     "span": spans.spans,
     "text": language.texts,
-}
-_CLASSES: dict[Kind, Callable[[Reader, Any], Iterator[Features]]] = {
-    "label": texts.labelled_texts,
-    "choice": texts.choices,
-    "gap": classes.gaps,
 }

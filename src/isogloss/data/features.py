@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """One example, or one window or candidate of it, as numbers.
+    """One example, or one window or right candidate of it, as numbers.
 
     Attributes:
         example: position of the example in the list that was encoded.
@@ -47,7 +47,6 @@ class Features:
         words: tags and tree: (row, position) of the token that stands for each word.
         first_word: tags: the sentence's word that `words[0]` is.
         offsets: span: each token's characters in the context, (-1, -1) outside it.
-        candidate: gap: which candidate fills the gap.
         n_bytes: text: UTF-8 bytes that this window is charged for.
         entries: the pieces that speak for each class, where a language model scores classes; () elsewhere.
         mean: whether a class's score is the mean over its entries; False for their sum.
@@ -63,7 +62,6 @@ class Features:
     words: tuple[tuple[int, int], ...] = ()
     first_word: int = 0
     offsets: tuple[tuple[int, int], ...] = ()
-    candidate: int = 0
     n_bytes: int = 0
     entries: tuple[Entry, ...] = ()
     mean: bool = False
@@ -76,7 +74,7 @@ class Features:
 
     @property
     def alternatives(self) -> int:
-        """choice: how many there are."""
+        """choice and gap: how many there are."""
         return len({entry.choice for entry in self.entries}) or len(self.rows)
 
 

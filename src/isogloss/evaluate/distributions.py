@@ -47,7 +47,7 @@ def distributions(
         prompt=model.prompt,
         max_length=row_length(model, max_length),
         objective=model.objective,
-        purpose="classes",
+        purpose="predict",
     )
     pad, device = padding_id(tokenizer), next(model.parameters()).device
     found: dict[int, npt.NDArray[np.float64]] = {}

@@ -125,8 +125,8 @@ def _run(
 
 
 def _logits_per_token(model: TaskModel, features: Sequence[Features]) -> float:
-    if model.prompt is not None:
-        return float(model.config.vocab_size * max((_share_scored(one) for one in features), default=1.0))
+    if features and features[0].entries:
+        return float(model.config.vocab_size * max(map(_share_scored, features)))
     if model.kind not in PIECES:
         return 1.0
     return model.config.vocab_size / (MASK_EVERY if model.objective == "masked" else 1)
@@ -164,6 +164,11 @@ def _read_label(output: TaskOutput, batch: Batch, features: Sequence[Features], 
 
 def _read_choice(output: TaskOutput, batch: Batch, features: Sequence[Features], _: _Settings) -> list[Any]:
     rows = output.logits["choices"].float().softmax(-1).tolist()
+    return [row[: one.alternatives] for row, one in zip(rows, features, strict=True)]
+
+
+def _read_gap(output: TaskOutput, batch: Batch, features: Sequence[Features], _: _Settings) -> list[Any]:
+    rows = output.logits["choices"].tolist()
     return [row[: one.alternatives] for row, one in zip(rows, features, strict=True)]
 
 
@@ -245,9 +250,7 @@ def _join_choice(example: Any, parts: Part, settings: _Settings) -> Prediction:
 
 
 def _join_gap(example: Any, parts: Part, settings: _Settings) -> Prediction:
-    scores = [
-        total if settings.objective == "causal" else total / max(1, tokens) for _, (total, tokens) in parts
-    ]
+    scores = parts[0][1]
     return GapPrediction(example.id, example.candidates[int(np.argmax(scores))], tuple(scores))
 
 
@@ -294,7 +297,7 @@ def _join_text(example: Any, parts: Part, settings: _Settings) -> Prediction:
 _READ: dict[str, Callable[[TaskOutput, Batch, Sequence[Features], _Settings], list[Any]]] = {
     "label": _read_label,
     "choice": _read_choice,
-    "gap": _read_tokens,
+    "gap": _read_gap,
     "tags": _read_tags,
     "tree": _read_tree,
     "span": _read_span,

@@ -29,7 +29,7 @@ class GapPrediction:
     """The best candidate, and each one's log-probability in nats.
 
     Masked and encoder-decoder models: the mean over the candidate's tokens. Causal models: the sum over the
-    whole text with the candidate in it.
+    text from where the candidates first differ to its end; what they all begin with adds the same to each.
     """
 
     id: str

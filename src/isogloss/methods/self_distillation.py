@@ -232,7 +232,7 @@ def _batches(
             prompt=model.prompt,
             max_length=row_length(model, recipe.max_length),
             objective=model.objective,
-            purpose="classes",
+            purpose="predict",
         )
         for tag in languages
     }

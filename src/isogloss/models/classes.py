@@ -18,13 +18,13 @@ def class_scores(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor,
 
     Args:
         model: a `TaskModel` of kind label, choice or gap, or what a training wraps one in.
-        batch: of `encode(..., purpose="classes")` and `collate`, so that row i is example i.
+        batch: of `encode(..., purpose="predict")` and `collate`, so that row i is example i.
 
     Returns:
         In single precision, the lowest finite value where an example has fewer classes than another.
 
     Example:
-        >>> batch = collate(encode("label", examples, tokenizer, purpose="classes", ...), pad)
+        >>> batch = collate(encode("label", examples, tokenizer, purpose="predict", ...), pad)
         >>> class_scores(model, batch).softmax(-1)
     """
     output: TaskOutput = model(batch)

@@ -20,26 +20,20 @@ SPAN_LENGTH = 3
 
 
 def gaps(reader: Reader, examples: Sequence[GapExample]) -> Iterator[Features]:
-    """A row for each candidate of each example (training: each right one), with labels at its tokens."""
-    cases = [
-        (index, candidate, example.candidates[candidate])
-        for index, example in enumerate(examples)
-        for candidate in _candidates(reader, example)
-    ]
+    """A row for each right candidate of each example, with labels at its tokens: what is learnt."""
+    cases = [(index, text) for index, example in enumerate(examples) for text in _right(example)]
     fill = {"masked": _gap_masked, "causal": _gap_causal, "seq2seq": _gap_seq2seq}[reader.objective]
-    texts = reader.pieces([examples[index].prompt.replace(GAP, text, 1) for index, _, text in cases])
-    for (index, candidate, text), row in zip(cases, texts, strict=True):
+    texts = reader.pieces([examples[index].prompt.replace(GAP, text, 1) for index, text in cases])
+    for (index, text), row in zip(cases, texts, strict=True):
         begin = examples[index].prompt.index(GAP)
         ids, labels = fill(reader, row, covering(reader, row, begin, begin + len(text), examples[index].id))
-        yield reader.features("gap", index, ids, labels=labels, candidate=candidate)
+        yield reader.features("gap", index, ids, labels=labels)
 
 
-def _candidates(reader: Reader, example: GapExample) -> list[int]:
+def _right(example: GapExample) -> list[str]:
     check_gap(example)
-    if not reader.train:
-        return list(range(len(example.candidates)))
     require_gold(example, example.answers)
-    return [i for i, candidate in enumerate(example.candidates) if candidate in example.answers]
+    return [candidate for candidate in example.candidates if candidate in example.answers]
 
 
 def check_gap(example: GapExample) -> None:

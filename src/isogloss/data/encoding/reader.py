@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Objective: TypeAlias = Literal["masked", "causal", "seq2seq"]
 """How a model reads text."""
 
-Purpose: TypeAlias = Literal["train", "predict", "classes"]
-"""What rows are for: to learn the gold, to predict, or to score the classes of each example."""
+Purpose: TypeAlias = Literal["train", "predict"]
+"""What rows are for: to learn the gold, or to predict."""
 
 Row: TypeAlias = tuple[list[int], list[int]]
 """Token ids and token types of a row."""
