@@ -4,6 +4,7 @@ python benchmarks/levelling.py base                       # translations drawn t
 python benchmarks/levelling.py tuned weak,better 0,1,2    # the task, learnt in English
 python benchmarks/levelling.py level weak main 0,1,2      # by base, variant and seed
 python benchmarks/levelling.py selection weak,better 0,1,2
+python benchmarks/levelling.py probe FOLDER ...           # models before any tuning
 python benchmarks/levelling.py report                     # writes docs/results/levelling.md
 """
 
@@ -27,7 +28,7 @@ from torch.nn.functional import cross_entropy, normalize
 from isogloss.analysis.ranking import rank_correlation
 from isogloss.core.config import parse_document
 from isogloss.core.files import whole_folder, write_json
-from isogloss.core.run import read_status
+from isogloss.core.run import read_run, read_status
 from isogloss.data.aligned import align
 from isogloss.data.tasks import read
 from isogloss.methods.table import resolve, run_recipe
@@ -263,6 +264,111 @@ def selection(name: str, seed: int) -> None:
     write_json(target, {"accuracy": accuracy, "correlations": correlations})
 
 
+def probe(*folders: str) -> None:
+    """What models' mean states are good for before any tuning: finding translations, and topics by English.
+
+    Prints, by language: how often the nearest of 204 sentences is the translation of an English one, and the
+    accuracy of a linear classifier learnt on English states.
+    """
+    for folder in folders:
+        model, tokenizer = load_model(folder, "base"), load_tokenizer(folder)
+        learnt, tested = read("topic", files("train")["eng"], language="eng"), {}
+        names = sorted({str(example.label) for example in learnt})
+        classifier = _classifier(_states(model, tokenizer, learnt), _numbers(learnt, names))
+        for tag, file in files("test").items():
+            examples = read("topic", file, language=tag)
+            tested[tag] = _states(model, tokenizer, examples), _numbers(examples, names)
+        english = tested["eng"][0] - tested["eng"][0].mean(0)
+        for tag, (states, gold) in tested.items():
+            nearest = (english @ (states - states.mean(0)).T).argmax(1)
+            found = (nearest == torch.arange(len(nearest))).float().mean()
+            right = (classifier(10 * states).argmax(1) == gold).float().mean()
+            print(f"{folder} {tag} retrieval {100 * found:.1f} topics {100 * right:.1f}")
+
+
+def _numbers(examples: Sequence[Any], names: Sequence[str]) -> torch.Tensor:
+    return torch.tensor([names.index(example.label) for example in examples])
+
+
+@torch.no_grad()
+def _states(model: Any, tokenizer: Any, examples: Sequence[Any]) -> torch.Tensor:
+    found = []
+    for start in range(0, len(examples), 64):
+        texts = [example.text for example in examples[start : start + 64]]
+        rows = tokenizer(texts, truncation=True, max_length=96, padding=True, return_tensors="pt")
+        states = model(rows["input_ids"], attention_mask=rows["attention_mask"]).last_hidden_state
+        found.append(normalize(mean_pool(states, rows["attention_mask"]), dim=-1))
+    return torch.cat(found)
+
+
+def _classifier(states: torch.Tensor, gold: torch.Tensor) -> torch.nn.Linear:
+    """Multinomial regression on states ten times as long, with a small penalty."""
+    classifier = torch.nn.Linear(states.shape[1], int(gold.max()) + 1)
+    optimiser = torch.optim.LBFGS(classifier.parameters(), max_iter=200)
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        found = cross_entropy(classifier(10 * states), gold) + 1e-3 * classifier.weight.square().sum()
+        found.backward()
+        return found
+
+    optimiser.step(loss)
+    return classifier
+
+
+STUDENTS = Path("runs/bistil")
+"""General students of half the layers for English and one language: `bistil.py students bistil … half`."""
+
+
+def distilled(language: str, teacher: str, seed: int) -> Path:
+    """A student's phase 2 beside a teacher that was levelled ("levelled") or was not ("plain")."""
+    model = levelled("weak", "main", seed, tuple(FOLDERS)) if teacher == "levelled" else tuned("weak", seed)
+    (student,) = STUDENTS.glob(f"*-bistil-{language}-half-0")
+    tested = {"eng": "eng", language: "swh" if language == "swa" else language}
+    text = {tag: str(STUDENTS / f"data/text-{tag}.txt") for tag in tested}
+    return run(
+        {
+            "method": "finetune",
+            "model": str(student / "model"),
+            "teacher": str(model / "model"),
+            "head": "teacher",
+            "unlabelled": {"corpora": text},
+            "task": "topic",
+            "train": files("train", ["eng"]),
+            "dev": files("dev", ["eng"]),
+            "test": {tag: files("test", [name])[name] for tag, name in tested.items()},
+            "max_length": 64,
+            "training": {"epochs": 6, "batch_size": 32, "learning_rate": 5e-4},
+            "as_name": "student",
+            "seed": seed,
+            "name": f"student-{language}-{teacher}-{seed}",
+        }
+    )
+
+
+def _students() -> Iterator[str]:
+    """Accuracy of teachers and students, levelled or not, by language."""
+    yield "| language | seeds | teacher | levelled teacher | student | student of the levelled teacher |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for language in ("deu", "tur", "swa", "yor", "wol"):
+        found: dict[tuple[str, str], list[float]] = {}
+        for kind in ("plain", "levelled"):
+            for folder in sorted(OUT.glob(f"*-student-{language}-{kind}-*")):
+                for line in read_run(folder).metrics:
+                    wanted = line.get("split") == "test" and line["metric"] == "accuracy"
+                    if wanted and not line["language"].startswith("en"):
+                        found.setdefault((line["model"], kind), []).append(line["value"])
+        if found:
+            order = [
+                ("teacher", "plain"),
+                ("teacher", "levelled"),
+                ("student", "plain"),
+                ("student", "levelled"),
+            ]
+            cells = [_cell(found[key]) if key in found else "" for key in order]
+            yield " | ".join([f"| {language}", str(max(map(len, found.values()))), *cells]) + " |"
+
+
 PREFACE = """# Levelling on real data
 
 SIB-200 topics (seven classes; 701 training, 99 development, 204 test items in each of twenty languages,
@@ -278,6 +384,7 @@ many runs the guards ended with the model from before.
     python benchmarks/levelling.py base
     python benchmarks/levelling.py level weak,better main,pairs-english,… 0,1,2 20
     python benchmarks/levelling.py selection weak,better 0,1,2
+    python benchmarks/levelling.py distilled swa,yor plain,levelled 0,1
     python benchmarks/levelling.py report
 """
 
@@ -291,6 +398,8 @@ def report() -> None:
                 parts += [f"## {name} base, {count} languages", "\n".join([*_HEAD, *lines])]
     if lines := list(_selections()):
         parts += ["## Selectors", _SELECTION_TEXT.strip(), "\n".join(lines)]
+    if len(lines := list(_students())) > 2:
+        parts += ["## Level, then distil", _STUDENTS_TEXT.strip(), "\n".join(lines)]
     facts = machine()
     parts.append(f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}.")
     RESULT.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -338,6 +447,11 @@ def _cell(values: Sequence[float]) -> str:
     return f"{100 * fmean(values):.1f}{spread}"
 
 
+_STUDENTS_TEXT = """
+Students of half the layers for English and one language (phase 1 as in bistil.md, from the weak base), after
+phase 2 beside the teacher of the weak base or beside that teacher levelled; accuracy in that language.
+"""
+
 _SELECTION_TEXT = """
 Spearman's correlation of each selector's scores on the unlabelled training items with the accuracy on 99
 labelled development items, over twenty languages; 95 % intervals over items.
@@ -383,6 +497,10 @@ COMMANDS: dict[str, Any] = {
         seeds,
     ),
     "selection": lambda names, seeds="0": _each(lambda name, seed: selection(name, int(seed)), names, seeds),
+    "distilled": lambda languages, teachers, seeds="0": _each(
+        lambda language, teacher, seed: distilled(language, teacher, int(seed)), languages, teachers, seeds
+    ),
+    "probe": probe,
     "report": report,
 }
 
