@@ -39,7 +39,8 @@ class GuardRule(Record):
         tolerance: how far a teacher may fall below where it began, on its `dev` set where there is one, else
             in that agreement, before training stops.
         collapse: training stops when the entropy of a language's answers over the held-out items falls below
-            this share of what it was before: when it hardly tells items apart any more.
+            this share of what it was before, and it agrees less with the vote: when it hardly tells items
+            apart any more. One that was near chance may pass through one class on its way up.
     """
 
     held_out: float = Field(default=0.2, gt=0, lt=1)
@@ -144,7 +145,7 @@ class Judge:
             f"{tag} hardly tells items apart any more: entropy of the answers {value:.2f} nats, "
             f"{start[tag]:.2f} at the start"
             for tag, value in now.entropy.items()
-            if value < share * start[tag]
+            if value < share * start[tag] and now.agreement[tag] < self.start.agreement[tag]
         ]
         return [*filter(None, fallen), *collapsed]
 
