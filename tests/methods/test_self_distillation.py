@@ -115,10 +115,10 @@ def test_nothing_held_out_is_learnt_from_with_its_label():
 
 
 def test_self_training_has_no_second_model_to_learn_from():
-    assert SelfDistillation(aim="self").kept is None
-    assert SelfDistillation(teacher="now").kept is None
-    assert SelfDistillation().kept == 1.0
-    assert SelfDistillation(teacher="average", decay=0.9).kept == 0.9
+    assert not SelfDistillation(aim="self", teacher="average").second_model
+    assert SelfDistillation(aim="pairs", teacher="average").second_model
+    assert not SelfDistillation(teacher="start").second_model
+    assert not SelfDistillation(teacher="now").second_model
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from isogloss.analysis.panel import Panel
 from isogloss.core.errors import RecipeError
-from isogloss.methods.teachers import TeacherRule, weights
+from isogloss.methods.teachers import TeacherRule, beliefs, weights
 
 LANGUAGES = ("en-Latn", "fr-Latn", "sw-Latn", "yo-Latn")
 
@@ -48,3 +48,20 @@ def test_every_teacher_has_a_weight_above_nothing(selector):
     found, _ = TeacherRule(selector=selector).choose(whole, seed=0)
     assert len(weights(whole, found)) == len(found.teachers)
     assert (weights(whole, found) > 0).all()
+
+
+def test_beliefs_are_the_teachers_own_in_the_order_they_teach():
+    whole = panel()
+    found, _ = TeacherRule(teachers=("fra", "eng"), draws=10).choose(whole, seed=0)
+    places = [LANGUAGES.index(tag) for tag in found.teachers]
+    assert np.allclose(beliefs(whole, found).exp().numpy(), whole.probabilities[places], atol=1e-6)
+
+
+def test_a_class_that_an_item_lacks_is_believed_in_by_nobody():
+    rows = np.array([[[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]])
+    whole = Panel(LANGUAGES[:2], ("1", "2"), rows)
+    found, _ = TeacherRule(teachers=("fra",), draws=10).choose(whole, seed=0)
+    told = beliefs(whole, found)
+    assert told.isfinite().all()
+    assert told[0, 0, 2] == told.min()
+    assert told[0, 0, 1] > told[0, 0, 2]

@@ -171,7 +171,7 @@ def _level(recipe: LevelRecipe, title: str, known: _Known) -> Plan:
             counted["total"],
             recipe.training.model_copy(update={"batch_size": size * languages}),
             recipe.max_length or _TYPICAL_LENGTH,
-            besides=4 * counted["total"] * (1 + (recipe.distillation.kept is not None)),
+            besides=4 * counted["total"] * (1 + recipe.distillation.second_model),
         ),
     ]
     return Plan(title, tuple(rows), config, vocabulary, counted)

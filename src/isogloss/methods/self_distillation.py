@@ -29,7 +29,7 @@ from isogloss.losses.divergence import Form, Pooling
 from isogloss.methods.guards import Guard, Judge
 from isogloss.methods.rows import rows_for_task
 from isogloss.methods.task import task_batches
-from isogloss.methods.teachers import weights
+from isogloss.methods.teachers import beliefs, weights
 from isogloss.models.levelling import Aim, Levelling
 from isogloss.models.tasks import TaskModel
 from isogloss.training.feed import Batches
@@ -80,11 +80,9 @@ class SelfDistillation(Record):
         return self
 
     @property
-    def kept(self) -> float | None:
-        """What stays of the teacher's weights at each step; None where the learner teaches itself."""
-        if self.aim == "self":
-            return None
-        return {"start": 1.0, "average": self.decay, "now": None}[self.teacher]
+    def second_model(self) -> bool:
+        """Whether the teacher is a model by itself, beside the one that learns."""
+        return self.teacher == "average" and self.aim != "self"
 
 
 @dataclass(frozen=True)
@@ -137,11 +135,12 @@ def teach(
         pooling=rule.pooling,
         temperature=rule.temperature,
         stop_gradient=rule.stop_gradient,
-        decay=rule.kept,
+        decay=rule.decay if rule.second_model else None,
+        believed=beliefs(panel, selection) if rule.aim != "self" and rule.teacher == "start" else None,
         weights=weights(panel, selection) if rule.aim == "consensus" else None,
         labels=torch.from_numpy(surest(panel, languages, rule.keep)) if rule.aim == "self" else None,
     )
-    told = selection.teachers if rule.kept is not None else ()
+    told = selection.teachers if rule.second_model else ()
     outcome = train(
         levelling,
         _batches(model, tokenizer, recipe, material, languages, told),
@@ -152,7 +151,7 @@ def teach(
         seed=recipe.seed,
         evaluate=judge,
         metric="agreement" if recipe.guards.choose_by == "agreement" else TASKS[recipe.task].metrics[0],
-        hooks=[Guard(judge), *([Average()] if rule.kept is not None else [])],
+        hooks=[Guard(judge), *([Average()] if rule.second_model else [])],
     )
     if rows is not None:
         rows.put_back()

@@ -79,6 +79,14 @@ def believed(
     return Panel(items.languages, items.ids, np.stack([found[tag] for tag in items.languages]))
 
 
+def beliefs(panel: Panel, selection: Selection) -> Tensor:
+    """What the teachers believed of each item, as log-probabilities, (teachers, items, classes)."""
+    places = [panel.languages.index(tag) for tag in selection.teachers]
+    believed = torch.tensor(panel.probabilities[places], dtype=torch.float32)
+    lowest = torch.finfo(torch.float32).min
+    return torch.where(torch.from_numpy(panel.possible), believed.clamp(min=1e-30).log(), lowest)
+
+
 def weights(panel: Panel, selection: Selection) -> Tensor:
     """How much each teacher counts in a consensus, (teachers,): log odds of its accuracy, at least a little.
 

@@ -30,7 +30,7 @@ class Levelling(nn.Module):
 
     Attributes:
         student: the model that learns, in all languages.
-        average: the running mean of its weights, which teaches in its place; None where it teaches itself.
+        average: the running mean of its weights, which teaches in its place; None where none is asked for.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Levelling(nn.Module):
         temperature: float = 1.0,
         stop_gradient: bool = True,
         decay: float | None = None,
+        believed: Float[Tensor, "teachers all_items classes"] | None = None,
         weights: Float[Tensor, " teachers"] | None = None,
         labels: Int[Tensor, "languages all_items"] | None = None,
     ) -> None:
@@ -56,8 +57,9 @@ class Levelling(nn.Module):
             aim: "pairs", each language towards each teacher; "consensus", towards the teachers' pooled
                 belief; "self", towards `labels`.
             stop_gradient: False lets teachers be drawn to those they teach, as ALSACE's code does.
-            decay: of the running mean after each step, in (0, 1]; 1 keeps the weights of the start. None
-                teaches by the weights of the moment.
+            decay: of the running mean after each step, in (0, 1), by which it teaches; None for no such mean.
+            believed: log-probabilities by which the teachers teach, whatever becomes of the model; None
+                teaches by the running mean, or else by the weights of the moment.
             weights: of the teachers in the consensus; None for all alike.
             labels: "self": a class per language and item, -100 to leave it out.
         """
@@ -69,10 +71,12 @@ class Levelling(nn.Module):
         self._temperature, self._stop_gradient = temperature, stop_gradient
         self._weights: Tensor
         self._labels: Tensor | None
+        self._believed: Tensor | None
         self.register_buffer(
             "_weights", torch.ones(len(teachers)) if weights is None else weights, persistent=False
         )
         self.register_buffer("_labels", labels, persistent=False)
+        self.register_buffer("_believed", believed, persistent=False)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "*languages"]]:
         """The losses of a batch.
@@ -89,7 +93,7 @@ class Levelling(nn.Module):
     @torch.no_grad()
     def average_in(self) -> None:
         """Move the running mean towards the weights of the moment."""
-        if self.average is None or self._decay is None or self._decay == 1.0:
+        if self.average is None or self._decay is None:
             return
         for mean, now in zip(self.average.parameters(), self.student.parameters(), strict=True):
             mean.lerp_(now, 1.0 - self._decay)
@@ -101,6 +105,8 @@ class Levelling(nn.Module):
         self, scores: Float[Tensor, "languages items classes"], batch: Mapping[str, Tensor]
     ) -> Float[Tensor, "teachers items classes"]:
         """What the teachers say."""
+        if self._believed is not None:
+            return self._believed[:, batch["items"], : scores.shape[-1]]  # no item of the batch has more
         if self.average is None:
             told = scores[self._teachers]
             return told.detach() if self._stop_gradient else told
