@@ -15,7 +15,9 @@ from tiny_runs import PRETRAIN
 HEAVY = ("torch", "transformers", "datasets", "numpy", "yaml", "rich.table", "jinja2", "isogloss.core.config")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["recipes"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["level", "--help"], ["--version"], ["recipes"]]
+)
 def test_quick_answers_import_nothing_heavy(arguments):
     program = (
         "import sys\n"
@@ -32,7 +34,8 @@ def test_help_lists_the_commands(shell):
     answer = shell("--help")
     assert answer.code == 0
     assert all(
-        name in answer.out for name in ("demo", "run", "plan", "recipes", "evaluate", "report", "delta")
+        name in answer.out
+        for name in ("demo", "run", "plan", "recipes", "evaluate", "report", "delta", "level")
     )
 
 

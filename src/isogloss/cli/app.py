@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from isogloss.cli.delta import delta_app
+from isogloss.cli.level import level
 from isogloss.cli.measure import bench, budget, budget_check
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ recipes_app = typer.Typer(
 )
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(delta_app, name="delta")
+app.command()(level)
 app.command()(bench)
 app.command()(budget)
 app.command("budget-check")(budget_check)
@@ -208,14 +210,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from t
 
 
 def _run(recipe: str, overrides: list[str], out: Path) -> None:
-    from isogloss.core.processes import is_main
-    from isogloss.methods.table import load_recipe, run_recipe
-    from isogloss.report.console import print_run
-    from isogloss.report.page import stage_folders
+    from isogloss.cli.show_run import carry_out
+    from isogloss.methods.table import load_recipe
 
-    folder = run_recipe(load_recipe(recipe, overrides=overrides), out=out)
-    if not is_main():
-        return
-    for part in stage_folders(folder) or [folder]:
-        print_run(part)
-    typer.echo(f"report: {folder / 'report.html'}")
+    carry_out(load_recipe(recipe, overrides=overrides), out)

@@ -13,6 +13,8 @@ from isogloss.core.config import Record
 from isogloss.core.errors import DataError, ModelError, RecipeError
 from isogloss.data.corpora import Corpus
 from isogloss.data.lines import check_file
+from isogloss.data.records import PIECES
+from isogloss.data.tasks import TASKS
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.level import LevelRecipe
@@ -54,6 +56,8 @@ def _check_one(recipe: Record, path: str) -> None:
             _check_selection(training, judged, f"{where}{key}")
     for key in ("model", "teacher"):
         _check_model(recipe, key, path)
+    if isinstance(recipe, LevelRecipe):
+        _check_levelled(recipe, path)
 
 
 def _trainings(part: Record) -> Iterator[tuple[str, TrainingPlan, ByLanguage]]:
@@ -112,6 +116,20 @@ def _check_model(recipe: Record, key: str, path: str) -> None:
         _check_length(length, longest_input(config), f"{path}{name}")
 
 
+def _check_levelled(recipe: LevelRecipe, path: str) -> None:
+    """A model that can do the task or be asked, and teachers that have items."""
+    unknown = [tag for tag in recipe.selection.teachers if tag not in recipe.unlabelled]
+    if unknown:
+        raise RecipeError(
+            f"{path}selection.teachers: {unknown[0]}, which has no items",
+            wanted=f"languages of `unlabelled`: {', '.join(recipe.unlabelled)}",
+            fix="give its items, or name another teacher",
+        )
+    learnt_a_task = recipe.prompt is None and TASKS[recipe.task].kind not in PIECES
+    if learnt_a_task and not recipe.model.startswith(STAGE):
+        _check_task_model(recipe.model, recipe.task, f"{path}model")
+
+
 def _check_comparable(recipe: DistilRecipe, config: Any, path: str) -> None:
     """Refuse losses that need of the student what it will not have."""
     student = student_config(recipe.student, config)
@@ -151,7 +169,7 @@ def _check_beside(task: TaskTraining, path: str) -> None:
     for name, folder in task.beside.items():
         if folder.startswith(STAGE):
             continue
-        _check_task_model(folder, task, f"{path}beside.{name}")
+        _check_task_model(folder, task.task, f"{path}beside.{name}")
 
 
 def _check_task_teacher(task: TaskTraining, path: str) -> None:
@@ -164,10 +182,10 @@ def _check_task_teacher(task: TaskTraining, path: str) -> None:
             )
     folder = task.teacher.model
     if not (task.teacher.deltas or folder.startswith(STAGE)):
-        _check_task_model(folder, task, f"{path}teacher")
+        _check_task_model(folder, task.task, f"{path}teacher")
 
 
-def _check_task_model(folder: str, task: TaskTraining, key: str) -> None:
+def _check_task_model(folder: str, task: str, key: str) -> None:
     """A task model's folder, and of the task's kind."""
     try:
         kind = task_kind(folder)
@@ -175,7 +193,7 @@ def _check_task_model(folder: str, task: TaskTraining, key: str) -> None:
         raise ModelError(
             error.got, wanted=error.wanted, fix=error.fix, where=f"{error.where}  ({key})"
         ) from error
-    refuse_other_kind(kind, task.task, where=folder)
+    refuse_other_kind(kind, task, where=folder)
 
 
 def _check_selection(training: TrainingPlan, judged: ByLanguage, path: str) -> None:

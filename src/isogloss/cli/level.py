@@ -1,0 +1,78 @@
+"""`isogloss level`: languages of one model teach the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def level(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A task model's folder; with --prompt, a language model.")
+    ],
+    task: Annotated[str, typer.Option("--task", help="nli, paraphrase, topic, copa or cloze.")],
+    unlabelled: Annotated[
+        list[str],
+        typer.Option(
+            "--unlabelled",
+            metavar="LANGUAGE=FILE",
+            help="The same items in each language, joined by id; labels are not read. Repeat it.",
+        ),
+    ],
+    test: Annotated[
+        list[str] | None,
+        typer.Option("--test", metavar="LANGUAGE=FILE", help="To see who gained and who was harmed."),
+    ] = None,
+    dev: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dev", metavar="LANGUAGE=FILE", help="Labelled, such as the source's: for the guards."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="LANGUAGE", help="The language the task was learnt in.")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="NAME", help="nli, paraphrase, topic, copa, or a YAML file."),
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="The files' format, if their names do not tell.")
+    ] = None,
+    selector: Annotated[
+        str | None,
+        typer.Option(
+            "--selector", help="How teachers are found: confidence, agreement, reliability, random, all, ..."
+        ),
+    ] = None,
+    aim: Annotated[
+        str | None, typer.Option("--aim", help="What languages are drawn to: consensus, pairs or self.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps to train.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other value of the recipe; may be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="The folder that holds the run folders.")] = Path("runs"),
+) -> None:
+    """Let languages a model is good at teach the others, without labels; show who gained, who was harmed."""
+    from isogloss.cli.show_run import carry_out
+    from isogloss.methods.level_options import level_recipe
+
+    recipe = level_recipe(
+        model,
+        task=task,
+        unlabelled=unlabelled,
+        test=test or [],
+        dev=dev or [],
+        source=source,
+        prompt=prompt,
+        format=format_,
+        selector=selector,
+        aim=aim,
+        steps=steps,
+        overrides=set_ or [],
+    )
+    carry_out(recipe, out)

@@ -1,0 +1,23 @@
+"""A recipe carried out, and its tables printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from isogloss.core.processes import is_main
+from isogloss.methods.table import run_recipe
+from isogloss.report.console import print_run
+from isogloss.report.page import stage_folders
+
+
+def carry_out(recipe: Any, out: Path) -> None:
+    """Run it, print what each stage left, and where the page lies."""
+    folder = run_recipe(recipe, out=out)
+    if not is_main():
+        return
+    for part in stage_folders(folder) or [folder]:
+        print_run(part)
+    typer.echo(f"report: {folder / 'report.html'}")
