@@ -1,4 +1,4 @@
-"""What README.md tells the reader to type works: commands, recipes, Python."""
+"""What README.md and the guides in docs/ tell the reader to type works: commands, recipes, Python."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ import yaml
 
 from isogloss.cli import main
 from isogloss.methods import shipped, table
+from isogloss.methods.guards import GuardRule
+from isogloss.methods.level import LevelRecipe
+from isogloss.methods.self_distillation import SelfDistillation
+from isogloss.methods.teachers import TeacherRule
 from tiny_runs import shortened
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/levelling.md")}
 
 NOT_RUN = {
     "make demo": "installs, and runs the shipped demo, which test_recipes.py runs shortened",
@@ -25,22 +30,28 @@ NOT_RUN = {
 """Commands of README.md that are not run here, and why."""
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], flags=re.MULTILINE | re.DOTALL)
 
 
-def commands():
-    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+def every(language):
+    return [text for page in PAGES for text in blocks(page, language)]
+
+
+def commands(page):
+    lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [line.partition(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def test_every_command_is_run_or_has_a_reason_not_to_be():
-    assert any(command.startswith("isogloss ") for command in commands())
-    for command in commands():
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_is_run_or_has_a_reason_not_to_be(page):
+    assert any(command.startswith("isogloss ") for command in commands(page))
+    for command in commands(page):
         assert command.startswith("isogloss ") or command in NOT_RUN, command
 
 
-def test_the_commands_work_one_after_another(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_work_one_after_another(page, tmp_path, monkeypatch, capsys):
     """As they stand, except that shipped recipes are shortened to a few steps."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -49,7 +60,7 @@ def test_the_commands_work_one_after_another(tmp_path, monkeypatch, capsys):
         return yaml.safe_dump(shortened(yaml.safe_load(shipped.recipe_text(name))), sort_keys=False)
 
     monkeypatch.setattr(table, "recipe_text", short)
-    for command in commands():
+    for command in commands(page):
         if command in NOT_RUN:
             continue
         words = [found for word in shlex.split(command) for found in expanded(word)]
@@ -67,14 +78,28 @@ def expanded(word):
 
 
 @pytest.mark.parametrize(
-    "text", [text for text in blocks("yaml") if re.search("^method:", text, re.MULTILINE)]
+    "text", [text for text in every("yaml") if re.search("^method:", text, re.MULTILINE)]
 )
 def test_a_recipe_parses(text, tmp_path):
     (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
     assert table.load_recipe(tmp_path / "recipe.yaml").method in table.METHODS
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("program", every("python"))
 def test_a_program_runs(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
+    exec(compile(program, "a page", "exec"), {"__name__": "__main__"})
+
+
+def test_the_guide_to_levelling_names_every_option():
+    named = set(re.findall(r"`([a-z_.]+)`", PAGES["docs/levelling.md"]))
+    parts = {"selection": TeacherRule, "distillation": SelfDistillation, "guards": GuardRule}
+    wanted = {name for name in LevelRecipe.model_fields if name not in ("method", *parts)}
+    wanted |= {f"{part}.{name}" for part, rule in parts.items() for name in rule.model_fields}
+    assert wanted <= named, wanted - named
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_linked_is_there(page):
+    for link in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
+        assert (ROOT / page).parent.joinpath(link).exists(), link

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,25 @@ from isogloss.methods.planning import plan
 from isogloss.methods.shipped import recipe_text, shipped_recipes
 from isogloss.methods.table import load_recipe, resolve, run_recipe
 from isogloss.report.page import stage_folders
-from tiny_runs import ran, shortened
+from tiny_runs import PRETRAIN, ran, shortened
 
 RECIPES = sorted(shipped_recipes())
 BENCHMARKS = sorted(Path(__file__).parents[1].glob("benchmarks/**/*.yaml"))
 TINY = [name for name in RECIPES if name.startswith("tiny/")]
+PAPERS = [name for name in RECIPES if name.startswith("papers/")]
+
+
+def test_every_shipped_recipe_is_tiny_or_a_paper_s():
+    assert sorted(TINY + PAPERS) == RECIPES
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_shipped_recipe_says_what_it_does_and_can_be_planned(name):
+def test_a_shipped_recipe_says_what_it_does(name):
     assert shipped_recipes()[name].endswith(".")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_tiny_recipe_can_be_planned(name):
     for planned in plan(load_recipe(name)):
         assert any("parameters" in row.what + row.value for row in planned.rows)
         assert planned.vocabulary > 0
@@ -45,6 +55,28 @@ def test_a_tiny_recipe_runs_when_shortened(name, tmp_path):
         assert (part / "model" / "config.json").exists()
         assert any(line["split"] == "test" for line in read_run(part).metrics) or part.name == "base"
     assert (run.folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_paper_s_recipe_runs_on_the_embedded_world(name, tmp_path):
+    """With a small model, few steps, and the embedded world's languages in the place of files."""
+    values = embedded(yaml.safe_load(recipe_text(name)))
+    pretraining = PRETRAIN | {"vocabulary": {"kind": "unigram", "size": 600}}
+    values["stages"] = {"base": pretraining, **values["stages"]}
+    run = ran(resolve(Document(shortened(values))), tmp_path)
+    assert run.status["state"] == "finished"
+    facts = json.loads((run.folder / "stages" / "level" / "levelling.json").read_text(encoding="utf-8"))
+    assert facts["changes"].keys() >= {"en-Latn", "fr-Latn", "de-Latn"}
+
+
+def embedded(value, split=""):
+    """A recipe's values without what is not in the embedded world."""
+    if split in ("train", "dev", "test", "unlabelled") and isinstance(value, dict):
+        place = {"dev": "dev", "test": "test"}.get(split, "train")
+        return {tag: f"miniature/{place}:24" for tag in value if tag in ("eng", "fra", "deu")}
+    if isinstance(value, dict):
+        return {key: embedded(inner, "" if key == "limit" else key) for key, inner in value.items()}
+    return "stage:base" if value == "xlm-roberta-base" else value
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)

@@ -244,7 +244,7 @@ def task_sizes(
 ) -> dict[str, int]:
     """Parameters of a task model on a backbone of this configuration, part by part as in `models.sizes`."""
     labels = labels_of(task, [example for found in learnt.values() for example in found])
-    return _sizes_for(TASKS[task.task].kind, labels, task.pooling, task.prompt, config, vocabulary)
+    return _sizes_for(TASKS[task.task].kind, labels, task.pooling or "mean", task.prompt, config, vocabulary)
 
 
 def _sizes_for(

@@ -81,7 +81,7 @@ class TaskTraining(TaskData):
         beside: task models to score on the same test sets, by the name that tables have for each, such as
             {teacher: runs/NAME/model}.
         pooling: how a text becomes one vector for classification: "mean" of all states, or "first", the
-            architecture's own classifier.
+            architecture's own classifier. None takes the mean, where there is no `prompt`.
         prompt: do without a head for classes: ask the language model by its own, and tune how it fills the
             gap. The name of a shipped prompt, a file, or `patterns` and `verbalisers`. None takes a head.
         max_length: tokens of the longest input; longer ones are cut or windowed by kind. None takes what the
@@ -97,7 +97,7 @@ class TaskTraining(TaskData):
     sparse: SparseRule | None = None
     used_rows_only: bool = False
     beside: dict[str, str] = Field(default_factory=dict)
-    pooling: Literal["first", "mean"] = "mean"
+    pooling: Literal["first", "mean"] | None = None
     prompt: PromptField | None = None
     max_length: int | None = Field(default=None, ge=8)
 
@@ -118,7 +118,7 @@ class TaskTraining(TaskData):
     def _prompt_fits(self) -> TaskTraining:
         if self.prompt is None:
             return self
-        if "pooling" in self.model_fields_set:
+        if self.pooling is not None:
             raise ValueError("pooling, prompt: not together; through a prompt no text becomes one vector")
         row = TASKS[self.task]
         try:
@@ -158,7 +158,7 @@ def fit(
     if guide is not None:
         labels = guide.labels(labels)
     model = build_task_model(
-        kind, backbone, labels=labels, pooling=task.pooling, seed=seed, prompt=task.prompt
+        kind, backbone, labels=labels, pooling=task.pooling or "mean", seed=seed, prompt=task.prompt
     )
     if guide is not None:
         guide.lend_head(model)
