@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import run_folders
@@ -12,6 +13,7 @@ from isogloss.core.errors import CheckpointError
 from isogloss.core.run import read_run
 from isogloss.report.card import card
 from isogloss.report.console import print_run
+from isogloss.report.headline import deed
 from isogloss.report.levelling import levelling
 from isogloss.report.levelling_plots import agreement_map, change_dots, judge_dots
 from isogloss.report.notes import notes
@@ -202,3 +204,10 @@ def test_a_damaged_file_is_said_to_be_damaged(tmp_path):
     (folder / "levelling.json").write_text('{"task": ', encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"levelling\.json"):
         render([folder], tmp_path / "report.html")
+
+
+def test_self_training_is_not_called_levelling(tmp_path):
+    run = read_run(run_folders.level(tmp_path / "run"))
+    assert deed(run) == "Levelling of topics on topic, 6 languages."
+    recipe = run.recipe | {"distillation": {"aim": "self"}}
+    assert deed(replace(run, recipe=recipe)) == "Self-training of topics on topic, 6 languages."

@@ -104,7 +104,9 @@ def _on_mixture(languages: Sequence[str]) -> str:
 
 def _level(recipe: Mapping[str, Any], run: RunRecord) -> str:
     model = model_name(recipe.get("model")) or "a model"
-    return f"Levelling of {model} on {task_label(recipe.get('task'))}, {len(_unlabelled(recipe))} languages."
+    trains_itself = dict(recipe.get("distillation") or {}).get("aim") == "self"
+    what = "Self-training" if trains_itself else "Levelling"
+    return f"{what} of {model} on {task_label(recipe.get('task'))}, {len(_unlabelled(recipe))} languages."
 
 
 def _unlabelled(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
