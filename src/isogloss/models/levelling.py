@@ -116,6 +116,14 @@ class Levelling(nn.Module):
         return told.unflatten(0, (len(self._teachers), -1))
 
     def _own_pairs(self) -> Bool[Tensor, "teachers languages"]:
+        """The pairs of a language with itself that say nothing: all, unless the teacher is another model.
+
+        A teacher's own belief of the start, or of the mean, holds it in place while it teaches.
+        """
+        if self._believed is not None or self.average is not None:
+            return torch.zeros(
+                len(self._teachers), self._languages, dtype=torch.bool, device=self._weights.device
+            )
         teachers = torch.tensor(self._teachers, device=self._weights.device)
         return teachers[:, None] == torch.arange(self._languages, device=self._weights.device)
 
