@@ -161,9 +161,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-anchor": {"distillation": {"aim": "consensus"}, "selection": {"selector": "source"}},
     "pairs-source": {"distillation": {"aim": "pairs"}, "selection": {"selector": "source"}},
     "pairs-english": {"distillation": {"aim": "pairs"}, "selection": {"teachers": ["eng"]}},
-    "published": {"distillation": {"aim": "pairs", "teacher": "now"}},
-    "pairs-confidence": {"distillation": {"aim": "pairs"}},
-    "consensus-confidence": {"distillation": {"aim": "consensus"}},
+    "published": {
+        "distillation": {"aim": "pairs", "teacher": "now"},
+        "selection": {"selector": "confidence"},
+    },
+    "pairs-confidence": {"distillation": {"aim": "pairs"}, "selection": {"selector": "confidence"}},
+    "consensus-confidence": {"distillation": {"aim": "consensus"}, "selection": {"selector": "confidence"}},
     "consensus-reliability": {
         "distillation": {"aim": "consensus"},
         "selection": {"selector": "reliability"},

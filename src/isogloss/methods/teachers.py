@@ -27,8 +27,9 @@ class TeacherRule(Record):
     """How teacher languages are found, without labels (ALSACE, section 3.1; other judges beside it).
 
     Attributes:
-        selector: what a language is judged by (`analysis.selection.SELECTORS`); "source", by how often it
-            says what the source language says.
+        selector: what a language is judged by (`analysis.selection.SELECTORS`). None is "source", how often
+            it says what the source language says, or without a source "reliability"; "confidence" is
+            published.
         teachers: languages that teach, named; nothing is then selected.
         normalisation: how scores are made to sum to 1.
         threshold: on normalised scores; None for their mean.
@@ -36,7 +37,7 @@ class TeacherRule(Record):
         draws: resampled sets of items, on which the choice is made again to see whether it is stable.
     """
 
-    selector: SelectorName = "confidence"
+    selector: SelectorName | None = None
     teachers: tuple[LanguageTag, ...] = ()
     normalisation: Normalisation = "sum"
     threshold: float | None = Field(default=None, gt=0, lt=1)
@@ -64,7 +65,7 @@ class TeacherRule(Record):
             "seed": seed,
             "source": source,
         }
-        by = self.teachers or self.selector
+        by = self.teachers or self.selector or ("reliability" if source is None else "source")
         return choose(panel, by, **rule), stability(panel, by, **rule, draws=self.draws)
 
 
