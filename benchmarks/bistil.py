@@ -38,10 +38,10 @@ The teacher is a small multilingual ModernBERT (6 layers, 256 wide, 10.2M parame
 pieces), fine-tuned on English alone. Its students have half or a third of its layers. BiStil students and
 those from scratch are for English and one language, with a vocabulary trimmed to the two; the others are
 one student of all languages each. General students had 1,500 steps of 16 x 128 tokens (phase 1, seed 0),
-the distilled one 600, which take about as long; all but those from scratch then learnt the task beside the teacher (phase 2), meeting it on text of
-their languages without labels too (`unlabelled`). A cell is the score in the target language, the mean over
-the seeds of phase 2 with half their range. `BiStil keeps` is its share of the teacher's.
-Empty cells were not run. The runs were made at several
+the distilled one 600, which take about as long; all but those from scratch then learnt the task beside the
+teacher (phase 2), meeting it on text of their languages without labels too (`unlabelled`). A cell is the
+score in the target language, the mean over the seeds of phase 2 with half their range. `BiStil keeps` is
+its share of the teacher's. Empty cells were not run. The runs were made at several
 commits, with about 6,000 lines of text a language that are not quite those which the command now picks.
 
     python benchmarks/bistil.py teachers
