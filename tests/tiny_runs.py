@@ -67,7 +67,7 @@ LEVEL: dict[str, Any] = {
     "source": "eng",
     "unlabelled": {tag: "miniature/train:30" for tag in ("eng", "fra", "swa")},
     "test": {tag: "miniature/test:12" for tag in ("eng", "fra", "swa")},
-    "selection": {"draws": 20},
+    "selection": {"selector": "confidence", "draws": 20},
     "guards": {"tolerance": 0.9, "collapse": 0.0},
     "training": {
         "steps": 4,
