@@ -28,8 +28,7 @@ class TeacherRule(Record):
 
     Attributes:
         selector: what a language is judged by (`analysis.selection.SELECTORS`). None is "source", how often
-            it says what the source language says, or without a source "reliability"; "confidence" is
-            published.
+            it says what the source language says, or without a source "confidence", as published.
         teachers: languages that teach, named; nothing is then selected.
         normalisation: how scores are made to sum to 1.
         threshold: on normalised scores; None for their mean.
@@ -65,7 +64,7 @@ class TeacherRule(Record):
             "seed": seed,
             "source": source,
         }
-        by = self.teachers or self.selector or ("reliability" if source is None else "source")
+        by = self.teachers or self.selector or ("confidence" if source is None else "source")
         return choose(panel, by, **rule), stability(panel, by, **rule, draws=self.draws)
 
 
