@@ -317,6 +317,7 @@ def _carried_rows() -> Iterator[str]:
 
 
 METHODS = {"bistil": "BiStil", "distilled": "distilled", "minilm": "MiniLMv2", "scratch": "scratch"}
+DEPTHS = {"half": "half the layers", "third": "a third of the layers"}
 METRIC = {"pos": "accuracy", "parsing": "las", "ner": "span_f1", "qa": "f1"}
 
 
@@ -326,7 +327,7 @@ def report() -> None:
     for depth in LAYERS:
         for task in TASKS:
             if lines := list(_rows(task, depth)):
-                parts.append(f"## {task}, {METRIC[task]}, students of {depth} the layers")
+                parts.append(f"## {task}, {METRIC[task]}, students of {DEPTHS[depth]}")
                 head = ["target", "teacher", *METHODS.values(), "BiStil keeps"]
                 table = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1), *lines]
                 parts.append("\n".join(table))
