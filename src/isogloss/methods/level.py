@@ -77,6 +77,10 @@ class LevelRecipe(TaskData):
     @model_validator(mode="after")
     def _test_or_train(self) -> LevelRecipe:
         """Neither is needed: agreement is measured without a label."""
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_it_asks_for(self) -> LevelRecipe:
         kind = TASKS[self.task].kind
         if kind not in ("label", "choice", "gap"):
             fit = ", ".join(name for name, row in TASKS.items() if row.kind in ("label", "choice", "gap"))
