@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isogloss.analysis.panel import Panel
-from isogloss.analysis.reliability import dawid_skene, pooled
+from isogloss.analysis.reliability import dawid_skene
 from isogloss.core.errors import DataError
 from tiny_panels import panel, panels, simulated
 
@@ -94,9 +94,9 @@ def test_an_item_gets_no_class_that_it_lacks():
             "sw": {"a": [0.2, 0.8], "b": [0.1, 0.2, 0.7]},
         }
     )
-    for believed in (dawid_skene(jury).posteriors, pooled(jury), pooled(jury, method="geometric")):
-        assert believed[0, 2] == 0
-        assert np.allclose(believed.sum(axis=1), 1)
+    posteriors = dawid_skene(jury).posteriors
+    assert posteriors[0, 2] == 0
+    assert np.allclose(posteriors.sum(axis=1), 1)
 
 
 def test_an_item_counted_twice_is_an_item_that_is_there_twice():
@@ -129,25 +129,3 @@ def _tied(found):
 def test_smoothing_below_nothing_is_refused():
     with pytest.raises(DataError, match="smoothing"):
         dawid_skene(sure([0], [1]), smoothing=-1)
-
-
-def test_pools_are_as_computed_by_hand():
-    jury = panel(en=[[0.8, 0.2]], sw=[[0.5, 0.5]])
-    assert pooled(jury).tolist() == [pytest.approx([0.65, 0.35])]
-    assert pooled(jury, {"en": 3, "sw": 1}).tolist() == [pytest.approx([0.725, 0.275])]
-    assert pooled(jury, method="geometric").tolist() == [pytest.approx([2 / 3, 1 / 3])]
-    assert pooled(jury, {"en": 1, "sw": 0}, method="geometric").tolist() == [pytest.approx([0.8, 0.2])]
-
-
-def test_one_that_is_sure_cannot_forbid_a_class_to_all_others():
-    jury = panel(a=[[1.0, 0.0]], b=[[0.01, 0.99]], c=[[0.01, 0.99]], d=[[1e-9, 1 - 1e-9]])
-    assert pooled(jury, method="geometric")[0, 1] > 0
-
-
-@given(panels())
-def test_a_pool_of_equals_is_each_of_them(found):
-    same = Panel(
-        found.languages, found.ids, np.broadcast_to(found.probabilities[:1], found.probabilities.shape)
-    )
-    assert np.allclose(pooled(same), same.probabilities[0])
-    assert np.allclose(pooled(same, method="geometric"), same.probabilities[0])

@@ -1,4 +1,4 @@
-"""How far each language can be believed, estimated from votes alone, and what they believe together.
+"""How far each language can be believed, estimated from votes alone.
 
 Dawid and Skene (1979): each item has an unknown class, each language votes for class j with a probability of
 its own when the class is k, and given the class the languages vote independently. They do not quite, since
@@ -8,18 +8,15 @@ item by item, count as the truth. Languages that always say the same are found o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from isogloss.analysis.panel import Array, Classes, Mask, Panel
-from isogloss.analysis.vote import ballots, language_weights
+from isogloss.analysis.vote import ballots
 from isogloss.core.errors import DataError
 
 _TINY = 1e-300  # its logarithm is finite
-_LEAST = 1e-12  # a language that is sure it is not a class cannot forbid it to all others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,32 +111,3 @@ def _expect(
     likelihood = float(often @ (highest + np.log(total))[:, 0])
     believed = smoothing / prior.size * float(log_prior.sum() + log_confusions.sum())
     return spread / total, likelihood + believed
-
-
-def pooled(
-    panel: Panel,
-    weights: Mapping[str, float] | None = None,
-    *,
-    method: Literal["linear", "geometric"] = "linear",
-) -> Array:
-    """One distribution per item from all languages: what they believe together.
-
-    Args:
-        weights: per language, 0 or more, such as `Reliability.reliabilities`; None weighs all alike.
-        method: linear is the weighted mean of probabilities, geometric that of log-probabilities, scaled to
-            sum to 1 (sharper; a class survives if nobody rules it out).
-
-    Returns:
-        (items, classes); rows sum to 1, classes that an item lacks are 0.
-
-    Raises:
-        DataError: weights that are negative, all 0, or not one for each language.
-    """
-    weighing = language_weights(panel, weights)
-    if method == "linear":
-        mixed = np.tensordot(weighing, panel.probabilities, axes=1)
-    else:
-        logs = np.log(np.maximum(panel.probabilities, _LEAST))
-        mean = np.tensordot(weighing, logs, axes=1)
-        mixed = np.where(panel.possible, np.exp(mean - mean.max(axis=1, keepdims=True)), 0.0)
-    return mixed / mixed.sum(axis=1, keepdims=True)
