@@ -100,7 +100,7 @@ class LevelRecipe(TaskData):
 
 
 def level(recipe: LevelRecipe, run: Run) -> None:
-    """Find teachers by vote, let them teach, keep what did no harm, and show what each language gained."""
+    """Find teachers, let them teach, keep what did no harm, and show what each language gained."""
     material = gather(recipe)
     model, tokenizer = task_model(recipe.model, recipe.task, prompt=recipe.prompt)
     for judged in (*material.dev.values(), *material.test.values()):

@@ -73,12 +73,14 @@ def write_facts(
     Args:
         put_back: why the model from before was kept, so that `after` is equal to it; None if it was not.
     """
-    models = {BEFORE: before, recipe.as_name: after}
-    panels = [
-        believed(model, tokenizer, material.held_out, max_length=recipe.max_length)
-        for model in models.values()
-    ]
-    found = _score_both(run, recipe, tokenizer, material.test, models, step=outcome.step)
+    panels, found = [], []
+    for model in (before, after)[: 1 if after is before else 2]:
+        panels.append(believed(model, tokenizer, material.held_out, max_length=recipe.max_length))
+        if material.test:
+            found.append(_score(model, tokenizer, recipe, material.test))
+    if after is before:  # the guards put it back: the same model says the same
+        panels, found = panels * 2, found * 2
+    _log(run, recipe, material.test, found, step=outcome.step)
     facts = {
         "task": recipe.task,
         "source": recipe.source,
@@ -95,31 +97,30 @@ def write_facts(
             name: {tag: one.labels for tag, one in variety(panel).items()}
             for name, panel in zip(("before", "after"), panels, strict=True)
         },
-        **({} if found is None else _effect(recipe, material.test, *found)),
+        **(_effect(recipe, material.test, *found) if found else {}),
     }
     write_json(run.folder / FILE, facts)
 
 
-def _score_both(
+def _score(
+    model: TaskModel, tokenizer: Any, recipe: LevelRecipe, test: Mapping[str, Sequence[Example]]
+) -> Evaluation:
+    source = recipe.source if recipe.source in test else None
+    return score(model, tokenizer, test, task=recipe.task, max_length=recipe.max_length, source=source)
+
+
+def _log(
     run: Run,
     recipe: LevelRecipe,
-    tokenizer: Any,
     test: Mapping[str, Sequence[Example]],
-    models: Mapping[str, TaskModel],
+    found: Sequence[Evaluation],
     *,
     step: int,
-) -> tuple[Evaluation, Evaluation] | None:
+) -> None:
+    """Write both models' scores to the run; without a test, nothing."""
     forget_scores(run)
-    if not test:
-        return None
-    found = []
-    for name, model in models.items():
-        source = recipe.source if recipe.source in test else None
-        found.append(
-            score(model, tokenizer, test, task=recipe.task, max_length=recipe.max_length, source=source)
-        )
-        log_scores(run, found[-1], test, task=recipe.task, model=name, step=step)
-    return found[0], found[1]
+    for name, each in zip((BEFORE, recipe.as_name), found, strict=False):
+        log_scores(run, each, test, task=recipe.task, model=name, step=step)
 
 
 def _teaching(known: Before, recipe: LevelRecipe) -> dict[str, Any]:
@@ -130,7 +131,9 @@ def _teaching(known: Before, recipe: LevelRecipe) -> dict[str, Any]:
     return {
         "teachers": list(selection.teachers),
         "students": list(selection.students),
-        "selection": asdict(selection) | {"teachers": None, "students": None},
+        "selection": {
+            name: value for name, value in asdict(selection).items() if name not in ("teachers", "students")
+        },
         "stability": asdict(known.stability),
         "judges": {
             judge: _by_language(panel, scores_on(panel, judge, once, source=recipe.source)[0])

@@ -164,13 +164,12 @@ def surest(panel: Panel, languages: Sequence[str], keep: float) -> Ids:
     Args:
         keep: share of the items, in (0, 1]; at least one item stays.
     """
-    own = panel.restricted(languages=languages) if len(languages) > 1 else panel
-    places = [own.languages.index(tag) for tag in languages]
-    sure = own.probabilities[places].max(-1)
+    places = [panel.languages.index(tag) for tag in languages]
+    sure = panel.probabilities[places].max(-1)
     count = max(1, round(keep * sure.shape[1]))
     first = np.argsort(-sure, axis=1, kind="stable")[:, :count]
     labels = np.full(sure.shape, IGNORED, dtype=np.int64)
-    np.put_along_axis(labels, first, np.take_along_axis(own.choices[places], first, axis=1), axis=1)
+    np.put_along_axis(labels, first, np.take_along_axis(panel.choices[places], first, axis=1), axis=1)
     return labels
 
 
