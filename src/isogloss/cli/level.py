@@ -44,7 +44,8 @@ def level(
     selector: Annotated[
         str | None,
         typer.Option(
-            "--selector", help="How teachers are found: confidence, agreement, reliability, random, all, ..."
+            "--selector",
+            help="How teachers are found: source, confidence, agreement, reliability, random, all.",
         ),
     ] = None,
     aim: Annotated[
