@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from isogloss.core.run import read_status
+
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "accelerate")
 
@@ -64,6 +66,14 @@ def keep(name: str, result: Mapping[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"benchmark": name, "machine": machine(), **result}, indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def finished(out: Path, name: str) -> Path | None:
+    """The finished run folder of this name under `out`, or None: a long study is carried on by name."""
+    for folder in sorted(out.glob(f"*-{name}")):
+        if read_status(folder).get("state") == "finished":
+            return folder
+    return None
 
 
 def machine() -> dict[str, Any]:

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from harness import machine
+from harness import finished, machine
 from torch.nn.functional import cross_entropy, normalize
 
 from isogloss.analysis.ranking import rank_correlation
 from isogloss.core.config import parse_document
 from isogloss.core.files import whole_folder, write_json, write_text
-from isogloss.core.run import read_run, read_status
+from isogloss.core.run import read_run
 from isogloss.data.aligned import align
 from isogloss.data.tasks import read
 from isogloss.methods.table import resolve, run_recipe
@@ -235,9 +235,8 @@ def levelled(name: str, variant: str, seed: int, tags: Sequence[str]) -> Path:
 
 def run(recipe: dict[str, Any]) -> Path:
     """Carry out a recipe; a run of its name that is finished is taken for it."""
-    for folder in sorted(OUT.glob(f"*-{recipe['name']}")):
-        if read_status(folder).get("state") == "finished":
-            return folder
+    if (done := finished(OUT, recipe["name"])) is not None:
+        return done
     document = parse_document(yaml.safe_dump(recipe, sort_keys=False), source=recipe["name"])
     return run_recipe(resolve(document), out=OUT)
 
