@@ -1,6 +1,9 @@
 """BiStil on real data: students of a small multilingual encoder beside their teacher and three baselines.
 
-python benchmarks/bistil.py teachers   # fine-tune the teacher: task by task, seed by seed
+python benchmarks/bistil.py teachers pos,parsing,ner,qa 0,1,2
+python benchmarks/bistil.py students bistil deu,swa half
+python benchmarks/bistil.py tuned bistil deu,swa half pos 0,1,2   # beside the teacher of the same seed
+python benchmarks/bistil.py report
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ score in the target language, the mean over the seeds of phase 2 with half their
 its share of the teacher's. Empty cells were not run. The runs were made at several
 commits, with about 6,000 lines of text a language that are not quite those which the command now picks.
 
-    python benchmarks/bistil.py teachers
+    python benchmarks/bistil.py teachers pos,parsing,ner,qa
     python benchmarks/bistil.py students bistil deu,tur,swa,yor,wol half
     python benchmarks/bistil.py tuned bistil deu,tur,swa,yor,wol half pos,parsing,ner,qa
     python benchmarks/bistil.py report
@@ -206,7 +209,7 @@ def tuned(method: str, target: str, depth: str, task: str, seed: int) -> Path:
     }
     if method != "scratch":
         text = {"corpora": {tag: OUT / f"data/text-{tag}.txt" for tag in languages}}
-        recipe |= {"teacher": teacher(task, 0) / "model", "head": "teacher", "unlabelled": text}
+        recipe |= {"teacher": teacher(task, seed) / "model", "head": "teacher", "unlabelled": text}
     return run(recipe)
 
 
@@ -264,10 +267,11 @@ def teacher(task: str, seed: int) -> Path:
     )
 
 
-def run_teachers(*tasks: str) -> None:
-    """The teacher of each task, or of those named."""
-    for task in tasks or TASKS:
-        print(teacher(task, 0))
+def run_teachers(tasks: str, seeds: str = "0,1,2") -> None:
+    """The teachers of tasks, fine-tuned seed by seed."""
+    for seed in map(int, seeds.split(",")):
+        for task in tasks.split(","):
+            print(teacher(task, seed))
 
 
 def run_students(method: str, targets: str, depth: str, seeds: str = "0") -> None:
@@ -278,7 +282,7 @@ def run_students(method: str, targets: str, depth: str, seeds: str = "0") -> Non
 
 
 def run_tuned(method: str, targets: str, depth: str, tasks: str, seeds: str = "0,1,2") -> None:
-    """Students after phase 2, on general students of seed 0; beside the teacher unless drawn at random."""
+    """Students after phase 2, of general students of seed 0, beside the teacher of their seed."""
     for seed in map(int, seeds.split(",")):
         for target in targets.split(","):
             for task in tasks.split(","):
