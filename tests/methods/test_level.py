@@ -163,7 +163,7 @@ def test_a_model_that_says_the_same_of_everything_is_complained_of(topics):
         tokenizer,
         material.held_out,
         {},
-        teachers={"en-Latn": 1.0},
+        votes={"en-Latn": 1.0},
         metric="accuracy",
         max_length=None,
     )
@@ -185,7 +185,7 @@ def test_the_start_agrees_with_the_vote_of_its_teachers(topics):
         tokenizer,
         gather(recipe).held_out,
         {},
-        teachers={"fr-Latn": 1.0},
+        votes={"fr-Latn": 1.0},
         metric="accuracy",
         max_length=None,
     )
@@ -246,9 +246,9 @@ def test_named_teachers_are_those(topics):
     panel = believed(
         task, tokenizer, gather(LevelRecipe.model_validate({**LEVEL, "model": str(topics)})).learnt
     )
-    selection, stability = TeacherRule(teachers=("swa",), draws=10).choose(panel, seed=0)
-    assert selection.teachers == ("sw-Latn",)
-    assert stability.shares["sw-Latn"] == 1.0
+    teachers = TeacherRule(teachers=("swa",), draws=10).choose(panel, seed=0)
+    assert teachers.languages == ("sw-Latn",)
+    assert teachers.stability.shares["sw-Latn"] == 1.0
 
 
 def test_a_plan_tells_how_many_rows_a_step_reads(topics):
@@ -272,7 +272,7 @@ def test_a_trusted_teacher_outvotes_two_that_are_not(topics):
             tokenizer,
             gather(recipe).held_out,
             {},
-            teachers={"en-Latn": weight, "fr-Latn": 1.0, "sw-Latn": 1.0},
+            votes={"en-Latn": weight, "fr-Latn": 1.0, "sw-Latn": 1.0},
             metric="accuracy",
             max_length=None,
         )

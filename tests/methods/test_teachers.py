@@ -9,7 +9,7 @@ import pytest
 
 from isogloss.analysis.panel import Panel
 from isogloss.core.errors import RecipeError
-from isogloss.methods.teachers import TeacherRule, beliefs, weights
+from isogloss.methods.teachers import TeacherRule
 
 LANGUAGES = ("en-Latn", "fr-Latn", "sw-Latn", "yo-Latn")
 
@@ -25,9 +25,11 @@ def panel(agreeing=(1.0, 0.7, 0.5, 0.2), items=40, classes=4):
 
 
 def test_the_source_is_its_own_best_judge_and_others_are_judged_by_it():
-    found, _ = TeacherRule(selector="source").choose(panel(), seed=0, source="en-Latn")
-    assert found.scores == pytest.approx({"en-Latn": 1.0, "fr-Latn": 0.7, "sw-Latn": 0.5, "yo-Latn": 0.2})
-    assert found.teachers == ("en-Latn", "fr-Latn")
+    found = TeacherRule(selector="source").choose(panel(), seed=0, source="en-Latn")
+    assert found.selection.scores == pytest.approx(
+        {"en-Latn": 1.0, "fr-Latn": 0.7, "sw-Latn": 0.5, "yo-Latn": 0.2}
+    )
+    assert found.languages == ("en-Latn", "fr-Latn")
 
 
 def test_the_source_selects_nothing_without_a_source():
@@ -37,31 +39,31 @@ def test_the_source_selects_nothing_without_a_source():
 
 def test_a_teacher_weighs_the_log_odds_of_being_right():
     whole = panel()
-    found, _ = TeacherRule(selector="source").choose(whole, seed=0, source="en-Latn")
+    found = TeacherRule(selector="source").choose(whole, seed=0, source="en-Latn")
     expected = [math.log(0.99 * 3 / 0.01), math.log(0.7 * 3 / 0.3)]
-    assert weights(whole, found).tolist() == pytest.approx(expected)
+    assert found.weights.tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("selector", ["confidence", "reliability", "all"])
 def test_every_teacher_has_a_weight_above_nothing(selector):
     whole = panel()
-    found, _ = TeacherRule(selector=selector).choose(whole, seed=0)
-    assert len(weights(whole, found)) == len(found.teachers)
-    assert (weights(whole, found) > 0).all()
+    found = TeacherRule(selector=selector).choose(whole, seed=0)
+    assert len(found.weights) == len(found.languages)
+    assert (found.weights > 0).all()
 
 
 def test_beliefs_are_the_teachers_own_in_the_order_they_teach():
     whole = panel()
-    found, _ = TeacherRule(teachers=("fra", "eng"), draws=10).choose(whole, seed=0)
-    places = [LANGUAGES.index(tag) for tag in found.teachers]
-    assert np.allclose(beliefs(whole, found).exp().numpy(), whole.probabilities[places], atol=1e-6)
+    found = TeacherRule(teachers=("fra", "eng"), draws=10).choose(whole, seed=0)
+    places = [LANGUAGES.index(tag) for tag in found.languages]
+    assert np.allclose(found.beliefs().exp().numpy(), whole.probabilities[places], atol=1e-6)
 
 
 def test_a_class_that_an_item_lacks_is_believed_in_by_nobody():
     rows = np.array([[[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]])
     whole = Panel(LANGUAGES[:2], ("1", "2"), rows)
-    found, _ = TeacherRule(teachers=("fra",), draws=10).choose(whole, seed=0)
-    told = beliefs(whole, found)
+    found = TeacherRule(teachers=("fra",), draws=10).choose(whole, seed=0)
+    told = found.beliefs()
     assert told.isfinite().all()
     assert told[0, 0, 2] == told.min()
     assert told[0, 0, 1] > told[0, 0, 2]

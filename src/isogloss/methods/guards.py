@@ -81,18 +81,18 @@ class Judge:
         held_out: AlignedExamples,
         dev: Mapping[str, Sequence[Example]],
         *,
-        teachers: Mapping[str, float],
+        votes: Mapping[str, float],
         metric: str,
         max_length: int | None,
     ) -> None:
         """Put the parts together; `begin` must see the model before it learns.
 
         Args:
-            teachers: how much each teacher's vote counts.
+            votes: the teachers, and how much the vote of each counts.
             metric: the task's first, measured on `dev`.
         """
         self._rule, self._tokenizer, self._held_out, self._dev = rule, tokenizer, held_out, dev
-        self._teachers, self._metric, self._max_length = dict(teachers), metric, max_length
+        self._votes, self._metric, self._max_length = dict(votes), metric, max_length
         self._reference: npt.NDArray[np.int64] = np.zeros(len(held_out), dtype=np.int64)
         self.verdict: str | None = None
 
@@ -116,10 +116,10 @@ class Judge:
 
     def _vote(self, panel: Panel) -> npt.NDArray[np.int64]:
         """The teachers' vote on each item, each with its weight."""
-        if len(self._teachers) == 1:
-            return panel.choices[panel.languages.index(next(iter(self._teachers)))]
-        teachers = panel.restricted(languages=tuple(self._teachers))
-        return majority_vote(teachers, weights=self._teachers).classes
+        if len(self._votes) == 1:
+            return panel.choices[panel.languages.index(next(iter(self._votes)))]
+        teachers = panel.restricted(languages=tuple(self._votes))
+        return majority_vote(teachers, weights=self._votes).classes
 
     def _believed(self, model: TaskModel) -> Panel:
         return believed(model, self._tokenizer, self._held_out, max_length=self._max_length)
@@ -139,7 +139,7 @@ class Judge:
         )
 
     def _complaints(self, now: Standing) -> list[str]:
-        fallen = [self._fall(tag, now) for tag in self._teachers]
+        fallen = [self._fall(tag, now) for tag in self._votes]
         share, start = self._rule.collapse, self.start.entropy
         collapsed = [
             f"{tag} hardly tells items apart any more: entropy of the answers {value:.2f} nats, "

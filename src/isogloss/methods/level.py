@@ -21,12 +21,12 @@ from isogloss.evaluate.suite import check_labels
 from isogloss.methods.disjoint import refuse_shared, without
 from isogloss.methods.guards import GuardRule, Judge
 from isogloss.methods.inventory import note_model
-from isogloss.methods.levelled import Before, write_facts
+from isogloss.methods.levelled import write_facts
 from isogloss.methods.records import ByLanguage, TaskData
 from isogloss.methods.scoring import task_model
 from isogloss.methods.self_distillation import Material, SelfDistillation, teach
 from isogloss.methods.sources import examples
-from isogloss.methods.teachers import TeacherRule, believed, weights
+from isogloss.methods.teachers import TeacherRule, believed
 from isogloss.models.tasks import save_task_model
 from isogloss.training.loop import Outcome
 from isogloss.training.plan import TrainingPlan
@@ -109,19 +109,17 @@ def level(recipe: LevelRecipe, run: Run) -> None:
     asked = believed(model, tokenizer, material.learnt, max_length=recipe.max_length) if run.writes else None
     panel = from_main(asked)
     assert panel is not None
-    selection, stability = recipe.selection.choose(
-        panel, seed=derive(recipe.seed, "teachers"), source=recipe.source
-    )
+    teachers = recipe.selection.choose(panel, seed=derive(recipe.seed, "teachers"), source=recipe.source)
     judge = Judge(
         recipe.guards,
         tokenizer,
         material.held_out,
         material.dev,
-        teachers=dict(zip(selection.teachers, weights(panel, selection).tolist(), strict=True)),
+        votes=dict(zip(teachers.languages, teachers.weights.tolist(), strict=True)),
         metric=TASKS[recipe.task].metrics[0],
         max_length=recipe.max_length,
     )
-    outcome = teach(model, tokenizer, recipe, material, panel, selection, judge, run=run)
+    outcome = teach(model, tokenizer, recipe, material, teachers, judge, run=run)
     if not run.writes:  # the main process saves and scores
         return
     before, _ = task_model(recipe.model, recipe.task, prompt=recipe.prompt)
@@ -135,7 +133,8 @@ def level(recipe: LevelRecipe, run: Run) -> None:
         recipe,
         tokenizer,
         material,
-        Before(panel, selection, stability, judge),
+        teachers,
+        judge,
         before=before,
         after=model,
         outcome=outcome,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isogloss.analysis.calibration import calibration, variety
 from isogloss.analysis.panel import Array, Panel
-from isogloss.analysis.selection import Selection, Stability, scores_on
+from isogloss.analysis.selection import scores_on
 from isogloss.analysis.vote import majority_vote
 from isogloss.core.files import write_json
 from isogloss.core.run import Run
@@ -24,7 +24,7 @@ from isogloss.evaluate.samples import sample_lines
 from isogloss.evaluate.suite import Evaluation
 from isogloss.methods.guards import Judge
 from isogloss.methods.scores import forget_scores, log_scores, score
-from isogloss.methods.teachers import believed
+from isogloss.methods.teachers import Teachers, believed
 from isogloss.models.tasks import TaskModel
 from isogloss.training.loop import Outcome
 
@@ -39,29 +39,13 @@ CHANGED = 6
 JUDGES = ("confidence", "confidence-others", "agreement", "reliability", "source")
 
 
-@dataclass(frozen=True)
-class Before:
-    """What was known before anything was learnt.
-
-    Attributes:
-        panel: what the model believed of the items to learn from.
-        selection: who teaches.
-        stability: how far that hangs on the items.
-        judge: what watched over the training.
-    """
-
-    panel: Panel
-    selection: Selection
-    stability: Stability
-    judge: Judge
-
-
 def write_facts(
     run: Run,
     recipe: LevelRecipe,
     tokenizer: Any,
     material: Material,
-    known: Before,
+    teachers: Teachers,
+    judge: Judge,
     *,
     before: TaskModel,
     after: TaskModel,
@@ -87,9 +71,9 @@ def write_facts(
         "aim": recipe.distillation.aim,
         "items": {"learnt": len(material.learnt), "held_out": len(material.held_out)},
         "dropped": dict(material.learnt.missing),
-        "languages": list(known.panel.languages),
-        **_teaching(known, recipe),
-        "guards": _guarding(known.judge, outcome, put_back),
+        "languages": list(teachers.panel.languages),
+        **_teaching(teachers, recipe),
+        "guards": _guarding(judge, outcome, put_back),
         "agreement": {
             name: _agreement(panel) for name, panel in zip(("before", "after"), panels, strict=True)
         },
@@ -123,9 +107,9 @@ def _log(
         log_scores(run, each, test, task=recipe.task, model=name, step=step)
 
 
-def _teaching(known: Before, recipe: LevelRecipe) -> dict[str, Any]:
+def _teaching(teachers: Teachers, recipe: LevelRecipe) -> dict[str, Any]:
     """Who teaches, by which numbers, and how every other judge would have scored."""
-    panel, selection = known.panel, known.selection
+    panel, selection = teachers.panel, teachers.selection
     vote = majority_vote(panel)
     once = np.ones((1, len(panel.ids)), dtype=np.int64)
     return {
@@ -134,7 +118,7 @@ def _teaching(known: Before, recipe: LevelRecipe) -> dict[str, Any]:
         "selection": {
             name: value for name, value in asdict(selection).items() if name not in ("teachers", "students")
         },
-        "stability": asdict(known.stability),
+        "stability": asdict(teachers.stability),
         "judges": {
             judge: _by_language(panel, scores_on(panel, judge, once, source=recipe.source)[0])
             for judge in JUDGES

@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from isogloss.analysis.panel import Panel
-from isogloss.analysis.selection import Selection
 from isogloss.core.config import Record
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
@@ -29,7 +28,7 @@ from isogloss.losses.divergence import Form, Pooling
 from isogloss.methods.guards import Guard, Judge
 from isogloss.methods.rows import rows_for_task
 from isogloss.methods.task import task_batches
-from isogloss.methods.teachers import beliefs, weights
+from isogloss.methods.teachers import Teachers
 from isogloss.models.levelling import Aim, Levelling
 from isogloss.models.tasks import TaskModel
 from isogloss.training.feed import Batches
@@ -109,38 +108,33 @@ def teach(
     tokenizer: Any,
     recipe: LevelRecipe,
     material: Material,
-    panel: Panel,
-    selection: Selection,
+    teachers: Teachers,
     judge: Judge,
     *,
     run: Run,
 ) -> Outcome:
-    """Draw the model's languages to their teachers, in place; watched by the judge, who begins here.
-
-    Args:
-        panel: what the model believed before of the items it learns from.
-    """
+    """Draw the model's languages to their teachers, in place; watched by the judge, who begins here."""
     rule, learnt, plan = recipe.distillation, material.learnt, recipe.training
     languages = _learners(recipe, learnt)
-    teachers = [languages.index(tag) for tag in selection.teachers] if rule.aim != "self" else []
+    numbers = [languages.index(tag) for tag in teachers.languages] if rule.aim != "self" else []
     rows = _fewer_rows(model, tokenizer, recipe, material, run) if recipe.used_rows_only else None
     if run.writes:  # evaluation is the main process's; and a prompt's scores depend on the rows there are
         judge.begin(model)
     levelling = Levelling(
         model,
         languages=len(languages),
-        teachers=teachers,
+        teachers=numbers,
         aim=rule.aim,
         form=rule.divergence,
         pooling=rule.pooling,
         temperature=rule.temperature,
         stop_gradient=rule.stop_gradient,
         decay=rule.decay if rule.second_model else None,
-        believed=beliefs(panel, selection) if rule.aim != "self" and rule.teacher == "start" else None,
-        weights=weights(panel, selection) if rule.aim == "consensus" else None,
-        labels=torch.from_numpy(surest(panel, languages, rule.keep)) if rule.aim == "self" else None,
+        believed=teachers.beliefs() if rule.aim != "self" and rule.teacher == "start" else None,
+        weights=teachers.weights if rule.aim == "consensus" else None,
+        labels=torch.from_numpy(surest(teachers.panel, languages, rule.keep)) if rule.aim == "self" else None,
     )
-    told = selection.teachers if rule.second_model else ()
+    told = teachers.languages if rule.second_model else ()
     outcome = train(
         levelling,
         _batches(model, tokenizer, recipe, material, languages, told),

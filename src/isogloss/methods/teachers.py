@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +23,50 @@ from isogloss.models.tasks import TaskModel
 SelectorName: TypeAlias = Literal[
     "confidence", "confidence-others", "agreement", "agreement-own", "reliability", "source", "random", "all"
 ]
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """The languages that teach, and what they were chosen by.
+
+    Attributes:
+        panel: what the model believed of the items to learn from, in every language.
+        selection: who teaches, and by which numbers.
+        stability: how far that hangs on the items.
+    """
+
+    panel: Panel
+    selection: Selection
+    stability: Stability
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that teach, the best first."""
+        return self.selection.teachers
+
+    def beliefs(self) -> Tensor:
+        """What the teachers believed of each item, as log-probabilities, (teachers, items, classes)."""
+        places = [self.panel.languages.index(tag) for tag in self.languages]
+        believed = torch.tensor(self.panel.probabilities[places], dtype=torch.float32)
+        lowest = torch.finfo(torch.float32).min
+        return torch.where(torch.from_numpy(self.panel.possible), believed.clamp(min=1e-30).log(), lowest)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """How much each teacher counts in a consensus, (teachers,): log odds of its accuracy, above 0.
+
+        For voters that err independently, and evenly over the other classes, log(r (K - 1) / (1 - r)) weighs
+        best (Nitzan and Paroush 1982). r is the accuracy expected by Dawid and Skene, or the agreement with
+        the source where that has selected; kept off 0 and 1.
+        """
+        panel, selection = self.panel, self.selection
+        found = selection.scores if selection.selector == "source" else dawid_skene(panel).reliabilities
+        others = max(1, int(panel.possible.any(axis=0).sum()) - 1)
+        right = torch.tensor([found[tag] for tag in self.languages], dtype=torch.float64).clamp(0.01, 0.99)
+        return (right * others / (1 - right)).log().clamp(min=_LEAST).float()
+
+
+_LEAST = 1e-2
 
 
 class TeacherRule(Record):
@@ -51,7 +97,7 @@ class TeacherRule(Record):
             raise ValueError("teachers: named, so neither threshold nor count has anything to choose")
         return self
 
-    def choose(self, panel: Panel, *, seed: int, source: str | None = None) -> tuple[Selection, Stability]:
+    def choose(self, panel: Panel, *, seed: int, source: str | None = None) -> Teachers:
         """The languages that teach, and how far that hangs on the items.
 
         Raises:
@@ -65,7 +111,7 @@ class TeacherRule(Record):
             "source": source,
         }
         by = self.teachers or self.selector or ("confidence" if source is None else "source")
-        return choose(panel, by, **rule), stability(panel, by, **rule, draws=self.draws)
+        return Teachers(panel, choose(panel, by, **rule), stability(panel, by, **rule, draws=self.draws))
 
 
 def believed(
@@ -77,28 +123,3 @@ def believed(
         for tag in items.languages
     }
     return Panel(items.languages, items.ids, np.stack([found[tag] for tag in items.languages]))
-
-
-def beliefs(panel: Panel, selection: Selection) -> Tensor:
-    """What the teachers believed of each item, as log-probabilities, (teachers, items, classes)."""
-    places = [panel.languages.index(tag) for tag in selection.teachers]
-    believed = torch.tensor(panel.probabilities[places], dtype=torch.float32)
-    lowest = torch.finfo(torch.float32).min
-    return torch.where(torch.from_numpy(panel.possible), believed.clamp(min=1e-30).log(), lowest)
-
-
-def weights(panel: Panel, selection: Selection) -> Tensor:
-    """How much each teacher counts in a consensus, (teachers,): log odds of its accuracy, at least a little.
-
-    For voters that err independently, and evenly over the other classes, log(r (K - 1) / (1 - r)) weighs best
-    (Nitzan and Paroush 1982). r is the accuracy expected by Dawid and Skene, or the agreement with the source
-    where that has selected; kept off 0 and 1.
-    """
-    by_source = selection.selector == "source"
-    found = selection.scores if by_source else dawid_skene(panel).reliabilities
-    others = max(1, int(panel.possible.any(axis=0).sum()) - 1)
-    right = torch.tensor([found[tag] for tag in selection.teachers], dtype=torch.float64).clamp(0.01, 0.99)
-    return (right * others / (1 - right)).log().clamp(min=_LEAST).float()
-
-
-_LEAST = 1e-2
