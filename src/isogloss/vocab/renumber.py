@@ -43,7 +43,7 @@ def _processor(processor: dict[str, Any], new_id: Renumber) -> None:
         raise ModelError(
             f"a post-processor of type {kind}, whose token ids cannot be renumbered",
             wanted="TemplateProcessing, RobertaProcessing, BertProcessing, ByteLevel or a Sequence of them",
-            fix="keep the whole vocabulary of this model (trim: false)",
+            fix="keep the ids of this tokenizer: where it was to be trimmed, say trim: false",
         )
 
 

@@ -11,12 +11,11 @@ import numpy as np
 from isogloss.core.files import whole_folder, write_json
 from isogloss.vocab.certificate import Certificate
 from isogloss.vocab.fingerprint import fingerprint
-from isogloss.vocab.folder import ROLES, save_tokenizer
+from isogloss.vocab.folder import longest_of, roles_of, save_tokenizer, settings_of
 from isogloss.vocab.trim import TrimmedVocabulary
 
 CERTIFICATE = "certificate.json"
 _FACTS = "trimmed.json"
-_SETTINGS = ("model_input_names", "padding_side", "truncation_side", "extra_special_tokens", "chat_template")
 
 
 def save_trimmed(
@@ -37,17 +36,12 @@ def save_trimmed(
 
 def write_trimmed(folder: Path, trimmed: TrimmedVocabulary, original: Any) -> None:
     """`save_trimmed` into a folder that holds other files too, one file after the other."""
-    roles = {role: str(token) for role in ROLES if (token := getattr(original, role, None)) is not None}
-    settings = {key: value for key in _SETTINGS if (value := getattr(original, key, None))}
-    if "extra_special_tokens" in settings:
-        settings["extra_special_tokens"] = [str(token) for token in settings["extra_special_tokens"]]
-    longest = original.model_max_length
     save_tokenizer(
         folder,
         trimmed.tokenizer_json,
-        roles=roles,
-        max_length=longest if longest < 10**9 else None,  # transformers writes 10^30 for "no limit"
-        settings=settings,
+        roles=roles_of(original),
+        max_length=longest_of(original),
+        settings=settings_of(original),
     )
     facts = {"original": fingerprint(original), "lost": trimmed.lost, "kept": trimmed.kept.tolist()}
     write_json(folder / _FACTS, facts)
