@@ -110,7 +110,7 @@ TASKS: dict[str, dict[str, Any]] = {
             "swa": _QA / "tydiqa-goldp/sw.dev.json.gz",
         },
         "max_length": 256,
-        "training": {"epochs": 4, "batch_size": 16, "learning_rate": 3.0e-4},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 3.0e-4},
     },
 }
 
@@ -188,7 +188,7 @@ TUNING = {
     "pos": {"epochs": 2, "batch_size": 32, "learning_rate": 5.0e-4},
     "parsing": {"epochs": 2, "batch_size": 32, "learning_rate": 5.0e-4},
     "ner": {"epochs": 1, "batch_size": 32, "learning_rate": 5.0e-4},
-    "qa": {"epochs": 2, "batch_size": 16, "learning_rate": 5.0e-4},
+    "qa": {"epochs": 1, "batch_size": 16, "learning_rate": 5.0e-4},
 }
 
 
