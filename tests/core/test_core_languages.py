@@ -119,3 +119,31 @@ def test_reading_the_table_imports_no_langcodes():
         "assert not any(name.startswith(('langcodes', 'language_data')) for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("spelling", ["eng-x-2", "en-Latn-x-2", "EN_x_2", "English (2)", "eng_Latn-x-2"])
+def test_every_spelling_of_an_original_with_a_number_is_its_clone(spelling):
+    clone = language(spelling)
+    assert (clone.tag, clone.name, clone.number) == ("en-Latn-x-2", "English (2)", 2)
+    assert (clone.original, clone.script) == ("en-Latn", "Latn")
+    assert all(language(clone.to(system)) == clone for system in ("tag", "short", "iso639-3", "name"))
+    assert all(language(form) == clone for form in clone.every_spelling())
+
+
+def test_an_original_is_its_own_first_clone():
+    swahili = language("swh")
+    assert swahili.original == swahili.tag
+    assert swahili.number == 1
+    assert language("swh-x-1") is swahili
+    assert language("zh-Hant-x-11").tag == "zh-Hant-x-11"
+
+
+@pytest.mark.parametrize("spelling", ["eng-x-0", "eng-x-2-x-3", "xx-x-2", "eng-x-", "-x-2", "eng-x-b"])
+def test_what_is_no_clone_of_a_language_is_refused(spelling):
+    with pytest.raises(LanguageError):
+        language(spelling)
+
+
+def test_outside_systems_know_no_clones():
+    with pytest.raises(LanguageError, match="no spelling in 'flores'"):
+        language("eng-x-2").to("flores")

@@ -6,6 +6,9 @@ says `swh_Latn`, Universal Dependencies says a name, XTREME says `sw` or `swh`, 
 language and script, the script a bare code means coming first. The table holds FLORES-200, the languages of
 Universal Dependencies (but not its code-switched pairs), of XTREME, XTREME-R, AmericasNLI and Masakhane, and
 of the larger multilingual models.
+
+A **clone** of a language has the same text and pieces of its own. It is written with a private-use part:
+`eng-x-2` or `en-Latn-x-2` is the second English; the original is number 1 and has no such part.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from isogloss.core.errors import LanguageError, nearest
 System: TypeAlias = Literal["tag", "short", "iso639-3", "flores", "ud", "name"]
 
 _TABLE = Path(__file__).with_name("languages.tsv")
+_CLONE = "-x-"
+_OF_A_CLONE = re.compile(r"(?P<original>.+)-(?:x-(?P<number>\d+)|\((?P<named>\d+)\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,23 @@ class Language:
     @property
     def short(self) -> str:
         """The code without the script, two letters where ISO 639-1 has one: `sw`, `kab`. XTREME's form."""
-        return self.tag.partition("-")[0]
+        code, _, clone = self.tag.partition(_CLONE)
+        return f"{code.partition('-')[0]}{_CLONE * bool(clone)}{clone}"
 
     @property
     def script(self) -> str:
         """The ISO 15924 code of the script: `Latn`, `Hans`."""
-        return self.tag.partition("-")[2]
+        return self.tag.split("-")[1]
+
+    @property
+    def original(self) -> str:
+        """The tag of the language that this one is a clone of; its own where it is none."""
+        return original_of(self.tag)
+
+    @property
+    def number(self) -> int:
+        """Which clone this is: 1 for a language itself, 2 for the first clone beside it."""
+        return int(self.tag.partition(_CLONE)[2] or 1)
 
     def to(self, system: System) -> str:
         """This language as an outside system spells it.
@@ -84,7 +100,10 @@ class Language:
 
     def every_spelling(self) -> Iterator[str]:
         """All spellings that mean this row, a bare code too when this is its language's first row."""
-        yield from (self.tag, self.name, f"{self.iso639_3}-{self.script}", *self.spellings)
+        yield from (self.tag, self.name, *self.spellings)
+        if self.number > 1:
+            return
+        yield f"{self.iso639_3}-{self.script}"
         yield from (form for form in (self.flores, self.ud) if form)
         if _first_rows().get(self.short) == self.tag:
             yield from (self.short, self.iso639_3)
@@ -95,15 +114,41 @@ class Language:
 def language(spelling: str) -> Language:
     """The language a spelling means, in upper or lower case, with `_`, `-` or a space between its parts.
 
-    A tag outside the table is accepted when it names a valid language and a script (`kw-Latn`).
+    A tag outside the table is accepted when it names a valid language and a script (`kw-Latn`), and a clone
+    by any spelling of its original and `-x-N`, N from 2 (`swh-x-2`).
 
     Raises:
         LanguageError: nothing in the table is spelt so, and it is no valid tag with a script.
     """
+    if clone := _OF_A_CLONE.fullmatch(_key(spelling)):
+        return clone_of(clone["original"], int(clone["number"] or clone["named"]))
     found = _by_spelling().get(_key(spelling)) or _outside_the_table(spelling)
     if found is None:
         raise _unknown(spelling)
     return found
+
+
+def original_of(tag: str) -> str:
+    """The internal tag of the language that one is a clone of; itself where it is none."""
+    return tag.partition(_CLONE)[0]
+
+
+def clone_of(spelling: str, number: int) -> Language:
+    """Clone `number` of a language; 1 is the language itself.
+
+    Raises:
+        LanguageError: an unknown language, one that is a clone, or a number below 1.
+    """
+    of = language(spelling)
+    if number == 1 and of.number == 1:
+        return of
+    if number < 1 or of.number != 1:
+        raise LanguageError(
+            f"clone {number} of {of.name}", wanted="a number from 2, of a language that is no clone itself"
+        )
+    return Language(
+        f"{of.tag}{_CLONE}{number}", f"{of.name} ({number})", f"{of.iso639_3}{_CLONE}{number}", None, None
+    )
 
 
 @lru_cache(maxsize=1)

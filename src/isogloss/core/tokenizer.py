@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from isogloss.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -44,3 +47,19 @@ def encoded(backend: Tokenizer, texts: Iterable[str]) -> Iterator[list[tuple[str
     while batch := list(islice(stream, _BATCH)):
         rows = backend.encode_batch_fast(batch, add_special_tokens=False)
         yield [(text, row.ids) for text, row in zip(batch, rows, strict=True)]
+
+
+def special_flags(tokenizer: Any) -> npt.NDArray[np.bool_]:
+    """True for each special token, and for each id that no token has; (largest id + 1,).
+
+    Args:
+        tokenizer: a transformers tokenizer of the fast kind.
+    """
+    backend = backend_of(tokenizer)
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    special = np.ones(max(vocabulary.values()) + 1, dtype=np.bool_)
+    special[list(vocabulary.values())] = False
+    special[list(tokenizer.all_special_ids)] = True
+    added = backend.get_added_tokens_decoder()
+    special[[index for index, token in added.items() if token.special]] = True
+    return special

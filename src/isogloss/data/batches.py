@@ -106,7 +106,7 @@ class LanguageModelBatches:
 
     A batch holds `input_ids`, `attention_mask`, `labels` (-100: not to be guessed; causal labels are not
     shifted, transformers models do that), each (batch_size, length), and `language`, an index into
-    `languages` for each row, (batch_size,). Each language's sequences come in a new order in each epoch.
+    `languages` for each row, (batch_size,). Each text's sequences come in a new order in each epoch.
     """
 
     def __init__(
@@ -121,6 +121,7 @@ class LanguageModelBatches:
         masking: Masking | None = None,
         monolingual: bool = False,
         hide: bool = True,
+        places: Mapping[str, Ids] | None = None,
     ) -> None:
         """Put the parts together; nothing is read yet.
 
@@ -135,6 +136,9 @@ class LanguageModelBatches:
             masking: for `masked`; None: BERT's.
             monolingual: every batch is of one language.
             hide: False leaves masked models' text as it is, for a model that reads and guesses nothing.
+            places: by language, the id that the model has for each id of its file (`data.clones`); languages
+                without are read as they are. Masks and what they put in are drawn before, so they stay inside
+                the language.
 
         Raises:
             RecipeError: the length leaves no room, or a language has no file.
@@ -150,12 +154,14 @@ class LanguageModelBatches:
         self.layout = layout_for(tokenizer, length=length, objective=objective)
         self._files = [files[language] for language in mixture.names]
         self._sequences = np.array([self.layout.sequences(file) for file in self._files], dtype=np.int64)
+        self._places = {mixture.names.index(language): ids for language, ids in (places or {}).items()}
         self._mixture, self._batch_size, self._monolingual = mixture, batch_size, monolingual
         self._masker = _masker(tokenizer, masking, objective=objective, seed=mixture.seed) if hide else None
 
     def __len__(self) -> int:
-        """Batches that hold as many sequences as one pass over all files."""
-        return -(-int(self._sequences.sum()) // self._batch_size)
+        """Batches that hold as many sequences as one pass over all texts."""
+        texts = np.unique(self._mixture.texts)
+        return -(-int(self._sequences[texts].sum()) // self._batch_size)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         languages, sequences = self._plan(index)
@@ -164,7 +170,7 @@ class LanguageModelBatches:
             for language, sequence in zip(languages.tolist(), sequences.tolist(), strict=True)
         ]
         draws = index * self._batch_size + np.arange(self._batch_size)
-        return _tensors(rows, languages, draws, layout=self.layout, masker=self._masker)
+        return _tensors(rows, languages, draws, layout=self.layout, masker=self._masker, places=self._places)
 
     def tokens_in_a_pass(self) -> dict[str, int]:
         """What `attention_mask` counts in one pass over each language's file, by language."""
@@ -179,8 +185,9 @@ class LanguageModelBatches:
             languages, positions = np.repeat(language, size), place * size + np.arange(size)
         else:
             languages, positions = self._mixture.draws(index * size, (index + 1) * size)
+        texts = self._mixture.texts[languages]
         sequences = shuffled(
-            self._mixture.seed, "sequences", positions, size=self._sequences[languages], lane=languages
+            self._mixture.seed, "sequences", positions, size=self._sequences[texts], lane=texts
         )
         return languages, sequences
 
@@ -203,16 +210,19 @@ class WholeFileBatches:
         objective: TextObjective = "masked",
         masking: Masking | None = None,
         language: int = 0,
+        places: Ids | None = None,
     ) -> None:
         """Put the parts together; arguments as for `LanguageModelBatches`.
 
         Args:
             language: the index that stands in every row's `language`.
+            places: the id that the model has for each id of the file; None: the same.
         """
         self.layout = layout_for(tokenizer, length=length, objective=objective)
         self._file, self._batch_size, self._language = file, batch_size, language
         self._sequences = self.layout.sequences(file)
         self._masker = _masker(tokenizer, masking, objective=objective, seed=seed)
+        self._places = {} if places is None else {language: places}
 
     def __len__(self) -> int:
         return -(-self._sequences // self._batch_size)
@@ -224,7 +234,9 @@ class WholeFileBatches:
         sequences = np.arange(first, min(first + self._batch_size, self._sequences))
         rows = [self.layout.cut(self._file, sequence) for sequence in sequences.tolist()]
         languages = np.full(len(rows), self._language)
-        return _tensors(rows, languages, sequences, layout=self.layout, masker=self._masker)
+        return _tensors(
+            rows, languages, sequences, layout=self.layout, masker=self._masker, places=self._places
+        )
 
 
 def _masker(tokenizer: Any, masking: Masking | None, *, objective: TextObjective, seed: int) -> Masker | None:
@@ -232,7 +244,13 @@ def _masker(tokenizer: Any, masking: Masking | None, *, objective: TextObjective
 
 
 def _tensors(
-    rows: list[list[int]], languages: Ids, draws: Ids, *, layout: Layout, masker: Masker | None
+    rows: list[list[int]],
+    languages: Ids,
+    draws: Ids,
+    *,
+    layout: Layout,
+    masker: Masker | None,
+    places: Mapping[int, Ids],
 ) -> dict[str, Tensor]:
     import torch
 
@@ -245,5 +263,13 @@ def _tensors(
         ids, labels = masker.apply(ids, draws)
     else:
         labels = np.where(attended == 1, ids, IGNORED)
+    for number, its in places.items():
+        own = languages == number
+        ids[own], labels[own] = its[ids[own]], _where_asked(labels[own], its)
     arrays = {"input_ids": ids, "attention_mask": attended, "labels": labels, "language": languages}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _where_asked(labels: Ids, places: Ids) -> Ids:
+    asked = labels != IGNORED
+    return np.where(asked, places[np.where(asked, labels, 0)], IGNORED)

@@ -11,6 +11,7 @@ from typing import Any
 
 from isogloss.core.errors import DataError
 from isogloss.core.languages import language as find_language
+from isogloss.core.languages import original_of
 from isogloss.data.lines import PACKINGS, check_file, fingerprint, numbered_lines, suffix
 from isogloss.data.records import TextExample
 from isogloss.data.rows import json_rows, missing_column
@@ -85,10 +86,9 @@ class Corpus:
 
         Files count by content (`lines.fingerprint` says how much of it), Hub datasets by name alone.
         """
+        told = original_of(self.language)
         parts = [s if s.startswith(HUB) else fingerprint(Path(s)) for s in self.sources]
-        return hashlib.blake2b(
-            "\n".join([self.language, self.column, *parts]).encode(), digest_size=8
-        ).hexdigest()
+        return hashlib.blake2b("\n".join([told, self.column, *parts]).encode(), digest_size=8).hexdigest()
 
 
 def _expanded(source: str) -> list[str]:

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from isogloss.core.config import Record
 from isogloss.core.errors import ModelError
 from isogloss.core.seeds import uniforms
-from isogloss.core.tokenizer import backend_of
+from isogloss.core.tokenizer import special_flags
 from isogloss.data.features import IGNORED
 from isogloss.data.words import word_starts
 
@@ -68,7 +68,7 @@ class Masker:
         self.masking = masking
         self._seed = seed
         self._mask = int(tokenizer.mask_token_id)
-        self._special = _special_ids(tokenizer)
+        self._special = special_flags(tokenizer)
         self._ordinary = np.flatnonzero(~self._special)
         self._starts = word_starts(tokenizer) if masking.whole_words else None
 
@@ -113,15 +113,3 @@ def _word_beginnings(starts: npt.NDArray[np.bool_], special: npt.NDArray[np.bool
     starts[:, 0] = True
     starts[:, 1:] |= special[:, :-1]
     return np.maximum.accumulate(np.where(starts, np.arange(starts.shape[1]), 0), axis=1)
-
-
-def _special_ids(tokenizer: Any) -> npt.NDArray[np.bool_]:
-    """True for each id that must not be masked nor put in; ids that no token has count as special."""
-    backend = backend_of(tokenizer)
-    vocabulary = backend.get_vocab(with_added_tokens=True)
-    special = np.ones(max(vocabulary.values()) + 1, dtype=np.bool_)
-    special[list(vocabulary.values())] = False
-    special[list(tokenizer.all_special_ids)] = True
-    added = backend.get_added_tokens_decoder()
-    special[[index for index, token in added.items() if token.special]] = True
-    return special

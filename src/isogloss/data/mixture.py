@@ -98,17 +98,21 @@ def _checked(tokens: Sizes) -> Sizes:
 class Mixture:
     """An endless stream of draws, each of one language, at fixed shares.
 
+    `texts` gives for each language the index of the first that reads the same text; (languages,).
+
     `languages` and `draws` answer for any stretch of the stream in any order. Positions come from counts
     at block borders, worked out once as far as anyone has asked: a first look at draw 10^9 costs about half
     a minute, the next one a block of 16,384 draws.
     """
 
-    def __init__(self, shares: Shares, *, seed: int) -> None:
+    def __init__(self, shares: Shares, *, seed: int, texts: Mapping[str, str] | None = None) -> None:
         """Start the stream.
 
         Args:
             shares: per language, scaled to sum to 1; their order is the order of language indices.
             seed: of the run.
+            texts: the language whose text a language reads, for those that read another's: clones of one
+                language take turns through its text. None: each reads its own.
 
         Raises:
             RecipeError: a negative share, or nothing above 0.
@@ -116,6 +120,7 @@ class Mixture:
         self.shares = fixed_shares(shares)
         self.names = tuple(self.shares)
         self.seed = seed
+        self.texts = _texts(self.names, texts or {})
         self._upper = _upper_bounds(self.shares)
         self._counts = np.zeros((1, len(self.names)), dtype=np.int64)
         self._blocks: OrderedDict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = OrderedDict()
@@ -126,7 +131,7 @@ class Mixture:
         return np.searchsorted(self._upper, drawn, side="right").astype(np.int64)
 
     def draws(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """`languages` of a stretch, and for each draw how many earlier ones had its language.
+        """`languages` of a stretch, and for each draw how many earlier ones had its language's text.
 
         Both (stop - start,).
         """
@@ -144,7 +149,8 @@ class Mixture:
         if block not in self._blocks:
             self._count_up_to(block)
             languages = self.languages(block * _BLOCK, (block + 1) * _BLOCK)
-            self._blocks[block] = languages, self._counts[block][languages] + _ranks(languages)
+            texts = self.texts[languages]
+            self._blocks[block] = languages, self._counts[block][texts] + _ranks(texts)
             if len(self._blocks) > _BLOCKS_KEPT:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(block)
@@ -156,10 +162,16 @@ class Mixture:
             return
         width = len(self.names)
         counts = [
-            np.bincount(self.languages(b * _BLOCK, (b + 1) * _BLOCK), minlength=width)
+            np.bincount(self.texts[self.languages(b * _BLOCK, (b + 1) * _BLOCK)], minlength=width)
             for b in range(len(self._counts) - 1, block)
         ]
         self._counts = np.vstack([self._counts, self._counts[-1] + np.cumsum(counts, axis=0)])
+
+
+def _texts(names: tuple[str, ...], read: Mapping[str, str]) -> npt.NDArray[np.int64]:
+    """For each language, the first of those that read the same text; (languages,)."""
+    whose = [read.get(name, name) for name in names]
+    return np.array([whose.index(text) for text in whose], dtype=np.int64)
 
 
 def _upper_bounds(shares: Shares) -> npt.NDArray[np.float64]:

@@ -20,6 +20,7 @@ from isogloss.core.config import Record, Refused, parse_document, validate
 from isogloss.core.errors import DataError, IsoglossError, LanguageError, RecipeError, did_you_mean
 from isogloss.core.fields import EachOnce
 from isogloss.core.languages import language as named
+from isogloss.core.languages import original_of
 from isogloss.data.records import GAP, ChoiceExample, GapExample, Kind, LabelExample
 
 OTHER = "other"
@@ -130,7 +131,7 @@ class Prompt(Record):
 
 
 def _of(table: Mapping[str, Any], language: str, what: str) -> Any:
-    for key in (language, OTHER):
+    for key in (language, original_of(language), OTHER):
         if key in table:
             return table[key]
     raise DataError(

@@ -11,8 +11,12 @@ from isogloss.models.anatomy import anatomy
 from isogloss.vocab.fingerprint import fingerprint
 
 
-def note_model(run: Run, name: str, model: nn.Module, tokenizer: Any) -> None:
-    """Write a model's size to sizes.json, and its tokenizer's fingerprint to environment.json."""
+def note_model(run: Run, name: str, model: nn.Module, tokenizer: Any, *, rows: int | None = None) -> None:
+    """Write a model's size to sizes.json, and its tokenizer's fingerprint to environment.json.
+
+    Args:
+        rows: of its vocabulary; None for one for each piece of the tokenizer.
+    """
     parameters = list(model.parameters())
     parts = anatomy(model)
     run.size(
@@ -21,6 +25,6 @@ def note_model(run: Run, name: str, model: nn.Module, tokenizer: Any) -> None:
         bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         layers=len(parts.layers),
         hidden=int(parts.config.hidden_size),
-        vocabulary=len(tokenizer),
+        vocabulary=rows or len(tokenizer),
     )
     run.note(**{f"tokenizer_{name}": fingerprint(tokenizer)})

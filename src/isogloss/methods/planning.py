@@ -21,6 +21,7 @@ from isogloss.data.aligned import align
 from isogloss.data.prompts import Prompt
 from isogloss.data.records import PIECES, Example, Kind
 from isogloss.data.tasks import TASKS
+from isogloss.methods.clones import cloned_text
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.expected import expected_vocabulary
 from isogloss.methods.finetune import FinetuneRecipe
@@ -134,12 +135,20 @@ def _vocabulary_rows(recipe: PretrainRecipe) -> Iterator[Row]:
     if recipe.vocabulary is not None:
         note = "of which a small corpus may give fewer; the model is then smaller by their rows"
         yield Row("vocabulary", f"{recipe.vocabulary.size:,}", note)
+    if recipe.clones is not None:
+        note = (
+            f"at most, in {recipe.clones.count} clones; {recipe.clones.anchors:.0%} of the pieces are shared"
+        )
+        yield Row("rows", f"{_new_vocabulary(recipe):,}", note)
 
 
 def _new_vocabulary(recipe: PretrainRecipe) -> int:
-    if recipe.vocabulary is not None:
-        return recipe.vocabulary.size
-    return len(load_tokenizer(str(recipe.tokenizer)))
+    if recipe.vocabulary is None:
+        tokenizer = load_tokenizer(str(recipe.tokenizer))
+        return cloned_text(recipe.clones, tokenizer).rows(tokenizer)
+    size = recipe.vocabulary.size
+    clones = recipe.clones
+    return size if clones is None else size + (clones.count - 1) * round((1 - clones.anchors) * size)
 
 
 def _finetune(recipe: FinetuneRecipe, title: str, known: _Known) -> Plan:

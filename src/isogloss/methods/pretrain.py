@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from isogloss.core.config import Record
 from isogloss.core.fields import LanguageShares
 from isogloss.core.files import whole_folder
+from isogloss.core.languages import language
 from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective
+from isogloss.data.clones import ClonesSpec
 from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
+from isogloss.methods.clones import ClonedText, PlacedIds, cloned_text
 from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
 from isogloss.methods.rows import rows_for_text
@@ -73,6 +76,8 @@ class PretrainRecipe(Record):
         tokenizer: folder or Hub id of a tokenizer for the new model; None trains one by `vocabulary`.
         vocabulary: kind, size and shares of a new vocabulary, trained on `corpora`.
         corpora: text to learn from, by language.
+        clones: further languages with the text of one of `corpora` and pieces of their own; they have shares
+            in the mixture and may stand in `dev` and `test`. None makes none.
         mixture: how much of each language.
         objective: "masked" or "causal".
         masking: what a masked model has to guess; not read for causal ones.
@@ -95,6 +100,7 @@ class PretrainRecipe(Record):
     tokenizer: str | None = None
     vocabulary: VocabularySpec | None = None
     corpora: ByLanguage = Field(min_length=1)
+    clones: ClonesSpec | None = None
     mixture: MixtureSpec = MixtureSpec()
     objective: TextObjective = "masked"
     masking: Masking = Masking()
@@ -123,11 +129,26 @@ class PretrainRecipe(Record):
             raise ValueError("used_rows_only, model: a new model has a vocabulary of its corpora already")
         if self.architecture is not None and (self.tokenizer is None) == (self.vocabulary is None):
             raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
+        if self.clones is not None:
+            _check_clones(self, self.clones)
         _refuse_other_direction(self.architecture, self.objective)
         longest = self.architecture.max_length if self.architecture else self.length
         if self.length > longest:
             raise ValueError(f"length: {self.length} tokens are more than architecture.max_length, {longest}")
         return self
+
+
+def _check_clones(recipe: PretrainRecipe, clones: ClonesSpec) -> None:
+    if clones.of not in recipe.corpora:
+        raise ValueError(f"clones.of: {clones.of} has no corpus; name one of {', '.join(recipe.corpora)}")
+    if recipe.sparse is not None or recipe.used_rows_only:
+        raise ValueError("clones: not with sparse or used_rows_only, which count the rows of plain text")
+    if made := [tag for tag in recipe.corpora if language(tag).number > 1]:
+        raise ValueError(f"corpora.{made[0]}: a clone reads the text of {clones.of}; leave its corpus out")
+    known = {*recipe.corpora, *clones.languages}
+    for key in ("dev", "test"):
+        if strange := [tag for tag in getattr(recipe, key) if language(tag).number > 1 and tag not in known]:
+            raise ValueError(f"{key}.{strange[0]}: no such clone; there are {', '.join(clones.languages)}")
 
 
 def _refuse_other_direction(architecture: Architecture | None, objective: TextObjective) -> None:
@@ -146,14 +167,15 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
     tokenizer = _tokenizer(recipe, texts, run)
-    files = tokenised(texts, tokenizer, run)
-    subject = TaskModel(_model(recipe, tokenizer), None, kind="text")
-    outcome = _train(recipe, run, subject, tokenizer=tokenizer, files=files)
+    cloned = cloned_text(recipe.clones, tokenizer)
+    files = cloned.beside(tokenised(texts, tokenizer, run))
+    subject = TaskModel(_model(recipe, tokenizer, cloned), None, kind="text")
+    outcome = _train(recipe, run, subject, tokenizer=tokenizer, files=files, cloned=cloned)
     if not run.writes:  # the main process saves and scores
         return
     save_model(subject.model, tokenizer, run.model)
-    note_model(run, recipe.as_name, subject.model, tokenizer)
-    _score(recipe, run, subject, tokenizer, step=outcome.step)
+    note_model(run, recipe.as_name, subject.model, tokenizer, rows=cloned.rows(tokenizer))
+    _score(recipe, run, subject, tokenizer, step=outcome.step, cloned=cloned)
 
 
 def language_model_step(objective: TextObjective) -> Step:
@@ -183,27 +205,35 @@ def _train_vocabulary(recipe: PretrainRecipe, spec: VocabularySpec, texts: Texts
         vocabulary.save(unfinished, max_length=longest)
 
 
-def _mixture(
-    recipe: PretrainRecipe, plan: TrainingPlan, files: Mapping[str, TokenFile], seed: int
-) -> Mixture:
-    return Mixture(mixture_shares(recipe.mixture, files, plan, length=recipe.length), seed=seed)
-
-
-def _model(recipe: PretrainRecipe, tokenizer: Any) -> Any:
+def _model(recipe: PretrainRecipe, tokenizer: Any, cloned: ClonedText) -> Any:
     if recipe.architecture is None:
-        return load_model(str(recipe.model), recipe.objective)
-    return new_model(recipe.architecture, tokenizer=tokenizer, auto=recipe.objective, seed=recipe.seed)
+        model = load_model(str(recipe.model), recipe.objective)
+        cloned.check(model, where=str(recipe.model))
+        return model
+    return new_model(
+        recipe.architecture,
+        tokenizer=tokenizer,
+        auto=recipe.objective,
+        seed=recipe.seed,
+        rows=cloned.rows(tokenizer),
+    )
 
 
 def _train(
-    recipe: PretrainRecipe, run: Run, subject: TaskModel, *, tokenizer: Any, files: Mapping[str, TokenFile]
+    recipe: PretrainRecipe,
+    run: Run,
+    subject: TaskModel,
+    *,
+    tokenizer: Any,
+    files: Mapping[str, TokenFile],
+    cloned: ClonedText,
 ) -> Outcome:
     """Train all of the model or some entries of it, with all rows of its vocabulary or some."""
     step = language_model_step(recipe.objective)
     dev = tokenised(corpora(recipe.dev), tokenizer, run)
     used = (*files.values(), *dev.values())
     rows = rows_for_text(subject, tokenizer, used, run) if recipe.used_rows_only else None
-    training = _training(recipe, run, tokenizer, files, dev)
+    training = _training(recipe, run, tokenizer, files, dev, cloned)
     if recipe.sparse is None:
         outcome = training(subject, recipe.training, PHASE, step, adamw)
     else:
@@ -230,6 +260,7 @@ def _training(
     tokenizer: Any,
     files: Mapping[str, TokenFile],
     dev: Mapping[str, TokenFile],
+    cloned: ClonedText,
 ) -> Training:
     """Train a model, or what is made of it, on the text by a plan."""
 
@@ -241,9 +272,11 @@ def _training(
             "batch_size": plan.batch_size,
             "objective": recipe.objective,
             "masking": recipe.masking,
+            "places": cloned.places,
         }
         seed = recipe.seed if phase == PHASE else derive(recipe.seed, phase)
-        mixture = _mixture(recipe, plan, files, seed)
+        shares = mixture_shares(recipe.mixture, files, plan, length=recipe.length)
+        mixture = Mixture(shares, seed=seed, texts=cloned.texts)
         batches = LanguageModelBatches(files, mixture, tokenizer, **settings)
         bare = language_model_step(recipe.objective)
         measure = held_out_loss(dev, tokenizer, step=bare, seed=recipe.seed, **settings)
@@ -265,10 +298,14 @@ def _training(
     return training
 
 
-def _score(recipe: PretrainRecipe, run: Run, subject: TaskModel, tokenizer: Any, *, step: int) -> None:
+def _score(
+    recipe: PretrainRecipe, run: Run, subject: TaskModel, tokenizer: Any, *, step: int, cloned: ClonedText
+) -> None:
     if not recipe.test:
         return
     test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
     forget_scores(run)
-    found = score(subject, tokenizer, test, task="lm")
-    log_scores(run, found, test, task="lm", model=recipe.as_name, step=step)
+    for tag, texts in test.items():
+        reads = PlacedIds(tokenizer, cloned.places[tag]) if tag in cloned.places else tokenizer
+        found = score(subject, reads, {tag: texts}, task="lm")
+        log_scores(run, found, {tag: texts}, task="lm", model=recipe.as_name, step=step)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal, TypeAlias, cast
 
 from isogloss.core.errors import DataError, did_you_mean
+from isogloss.core.languages import original_of
 from isogloss.data.corpora import Corpus
 from isogloss.data.records import Example
 from isogloss.data.tasks import read
@@ -37,13 +38,14 @@ class MiniatureText:
     def __iter__(self) -> Iterator[str]:
         from isogloss.data.miniature import sentences
 
-        return sentences(self.language, self.split, self.count, seed=self.seed)
+        return sentences(original_of(self.language), self.split, self.count, seed=self.seed)
 
     def fingerprint(self) -> str:
         """Changes with the sentences: the generator's version is part of it."""
         from isogloss.data.miniature import VERSION
 
-        return f"miniature-{VERSION}-{self.language}-{self.split}-{self.count}-{self.seed}"
+        told = original_of(self.language)
+        return f"miniature-{VERSION}-{told}-{self.split}-{self.count}-{self.seed}"
 
 
 def corpora(sources: ByLanguage) -> dict[str, Corpus | MiniatureText]:
@@ -73,10 +75,11 @@ def _examples(data: TaskData, split: SplitName, tag: str, places: tuple[str, ...
         from isogloss.data.miniature import task_examples
 
         told, count = embedded
-        return task_examples(data.task, tag, told, min(count, limit or count))
+        found = task_examples(data.task, original_of(tag), told, min(count, limit or count))
+        return [replace(example, language=tag) for example in found]
     options = data.options.get(split, {})
     if data.task == "lm":  # running text: patterns and folders too
-        found: list[Example] = [*islice(Corpus(tag, places, **options).examples(), limit)]
+        found = [*islice(Corpus(tag, places, **options).examples(), limit)]
     else:
         found = [
             example

@@ -11,7 +11,7 @@ from torch import nn
 
 from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
-from isogloss.data.batches import TextObjective, WholeFileBatches
+from isogloss.data.batches import Ids, TextObjective, WholeFileBatches
 from isogloss.data.corpora import HUB, Corpus
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import MixtureSpec
@@ -60,7 +60,7 @@ def mixture_shares(
 ) -> dict[str, float]:
     """Each language's share of the sequences of a training."""
     processes = process_count()
-    sequences = sum(file.count for file in files.values()) // length
+    sequences = sum(file.count for file in set(files.values())) // length
     steps = plan.total_steps(max(1, sequences // plan.batch_size), processes=processes)
     budget = steps * processes * plan.accumulate * plan.batch_size * length
     return spec.resolve({tag: file.count for tag, file in files.items()}, budget=budget)
@@ -85,12 +85,14 @@ def held_out_loss(
     objective: TextObjective = "masked",
     masking: Masking | None = None,
     languages: Sequence[str] | None = None,
+    places: Mapping[str, Ids] | None = None,
 ) -> Callable[[nn.Module], dict[str, float]]:
     """A measure of a model: its mean loss on whole held-out files, by language, always with the same masks.
 
     Args:
         step: that of training: its "loss" is averaged by its "weight".
         languages: those of training, whose numbers batches carry; None numbers those of `files`.
+        places: as for `LanguageModelBatches`.
     """
     numbers = tuple(files if languages is None else languages)
     batches = {
@@ -103,6 +105,7 @@ def held_out_loss(
             objective=objective,
             masking=masking,
             language=numbers.index(tag),
+            places=(places or {}).get(tag),
         )
         for tag, file in files.items()
     }

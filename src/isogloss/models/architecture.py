@@ -112,12 +112,15 @@ def architecture_config(
     return AutoConfig.for_model(architecture.family, **settings)
 
 
-def new_model(architecture: Architecture, *, tokenizer: Any, auto: Auto, seed: int) -> Any:
+def new_model(
+    architecture: Architecture, *, tokenizer: Any, auto: Auto, seed: int, rows: int | None = None
+) -> Any:
     """A model with fresh weights, the same for the same seed; no global generator moves.
 
     Args:
         tokenizer: gives the number of rows and the special ids.
         auto: which head; see `isogloss.models.backbone.load_model`.
+        rows: of the vocabulary; None for one for each piece of the tokenizer.
 
     Raises:
         ModelError: the family has no such head, or an option is unknown.
@@ -125,7 +128,7 @@ def new_model(architecture: Architecture, *, tokenizer: Any, auto: Auto, seed: i
     from isogloss.models.backbone import empty_model, seeded
 
     config = architecture_config(
-        architecture, vocabulary=len(tokenizer), special_ids=special_ids(tokenizer, architecture)
+        architecture, vocabulary=rows or len(tokenizer), special_ids=special_ids(tokenizer, architecture)
     )
     with seeded(derive(seed, "model", architecture.family)):
         return empty_model(config, auto)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from isogloss.core.errors import DataError, LanguageError
 from isogloss.core.languages import language as find_language
+from isogloss.core.languages import original_of
 from isogloss.data.lines import numbered_lines, suffix
 from isogloss.data.records import LabelExample
 from isogloss.data.rows import cell_rows, json_rows, missing_column
@@ -94,10 +95,11 @@ def _in_language(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows whose language column, if they have one, means this language."""
     others: set[str] = set()
+    original = original_of(tag)
     found = False
     for line, row in rows:
         spelt = row.get("language")
-        if spelt and not _means(spelt, tag):
+        if spelt and not _means(spelt, original):
             others.add(spelt)
             continue
         found = True
