@@ -264,7 +264,7 @@ def _least_squares(x: Array, y: Array) -> tuple[float, float, float]:
     heights = np.array([error(place) for place in grid])
     edged = np.pad(heights, 1, constant_values=np.inf)
     valleys = np.flatnonzero((heights <= edged[:-2]) & (heights <= edged[2:]))
-    ends = [(grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]) for place in valleys]
+    ends = [(grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]) for place in valleys.tolist()]
     options = {"xatol": 1e-10}
     found = [minimize_scalar(error, bounds=pair, method="bounded", options=options) for pair in ends]
     b = float(np.exp(min(found, key=lambda one: float(one.fun)).x))
