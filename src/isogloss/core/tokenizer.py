@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from isogloss.core.by_language import each_tokenizer, is_filler
 from isogloss.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -50,16 +51,18 @@ def encoded(backend: Tokenizer, texts: Iterable[str]) -> Iterator[list[tuple[str
 
 
 def special_flags(tokenizer: Any) -> npt.NDArray[np.bool_]:
-    """True for each special token, and for each id that no token has; (largest id + 1,).
+    """True for each special token, and for each id that no token has, or a filler; (largest id + 1,).
 
     Args:
-        tokenizer: a transformers tokenizer of the fast kind.
+        tokenizer: a transformers tokenizer of the fast kind, or one for each of several languages.
     """
-    backend = backend_of(tokenizer)
-    vocabulary = backend.get_vocab(with_added_tokens=True)
-    special = np.ones(max(vocabulary.values()) + 1, dtype=np.bool_)
-    special[list(vocabulary.values())] = False
+    backends = [backend_of(one) for one in each_tokenizer(tokenizer)]
+    vocabularies = [backend.get_vocab(with_added_tokens=True) for backend in backends]
+    special = np.ones(max(map(max, (one.values() for one in vocabularies))) + 1, dtype=np.bool_)
+    for vocabulary in vocabularies:
+        special[[index for token, index in vocabulary.items() if not is_filler(token)]] = False
     special[list(tokenizer.all_special_ids)] = True
-    added = backend.get_added_tokens_decoder()
-    special[[index for index, token in added.items() if token.special]] = True
+    for backend in backends:
+        added = backend.get_added_tokens_decoder()
+        special[[index for index, token in added.items() if token.special]] = True
     return special

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
+from isogloss.core.by_language import groups
 from isogloss.data.encoding import classes, language, spans, texts, words
 from isogloss.data.encoding.language import MASK_EVERY
 from isogloss.data.encoding.reader import Objective, Purpose, Reader, sentinels
@@ -14,16 +16,13 @@ from isogloss.data.pieces import frame_of
 from isogloss.data.prompts import Prompt
 from isogloss.data.records import Example, Kind
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
 __all__ = ["MASK_EVERY", "Objective", "encode", "sentinels"]
 
 
 def encode(
     kind: Kind,
     examples: Sequence[Example],
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: Any,
     *,
     labels: Sequence[str] = (),
     max_length: int,
@@ -35,6 +34,8 @@ def encode(
     """Encode examples of one kind; one of tags, span or text may become several features, its windows.
 
     Args:
+        tokenizer: a transformers tokenizer of the fast kind; or one for each language, and each example is
+            read by its language's.
         labels: the model's labels in its order (label, tags) or its relations (tree).
         max_length: tokens per row, special ones included.
         objective: how the model reads text; matters to gap and text.
@@ -49,15 +50,19 @@ def encode(
         DataError: an example without gold or with a label the model does not know (training), an answer
             that is not where it says, a prompt without its gap, in no language of the example's or with the
             same pieces for two labels, a `max_length` without room for content.
-        ModelError: a slow tokenizer, or one without the mask or sentinels that `objective` needs.
+        ModelError: a slow tokenizer, one without the mask or sentinels that `objective` needs, or none for an
+            example's language.
     """
-    reader = Reader(
-        tokenizer, frame_of(tokenizer), LabelIndex(labels), max_length, objective, purpose == "train", stride
-    )
-    if prompt is not None:
-        return list(classes.asked(reader, examples, prompt))
     encoders = _ENCODERS if purpose == "train" else _ENCODERS | {"gap": classes.gaps}
-    return list(encoders[kind](reader, examples))
+    found: list[Features] = []
+    for own, places in groups(tokenizer, [example.language for example in examples]):
+        reader = Reader(
+            own, frame_of(own), LabelIndex(labels), max_length, objective, purpose == "train", stride
+        )
+        some = [examples[place] for place in places]
+        encoded = encoders[kind](reader, some) if prompt is None else classes.asked(reader, some, prompt)
+        found += (replace(feature, example=places[feature.example]) for feature in encoded)
+    return sorted(found, key=lambda feature: feature.example)
 
 
 _ENCODERS: dict[Kind, Callable[[Reader, Any], Iterator[Features]]] = {

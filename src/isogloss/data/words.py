@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isogloss.core.by_language import each_tokenizer, is_filler
 from isogloss.core.errors import ModelError
 from isogloss.core.tokenizer import backend_of
 
@@ -34,7 +35,8 @@ def word_starts(tokenizer: Any) -> npt.NDArray[np.bool_]:
     """True for each id that begins a word; special tokens begin one too.
 
     Args:
-        tokenizer: a transformers tokenizer of the fast kind, or a `tokenizers.Tokenizer`.
+        tokenizer: a transformers tokenizer of the fast kind, a `tokenizers.Tokenizer`, or one for each of
+            several languages.
 
     Returns:
         One entry per id from 0 to the highest; ids that no token has are True.
@@ -42,6 +44,10 @@ def word_starts(tokenizer: Any) -> npt.NDArray[np.bool_]:
     Raises:
         ModelError: the vocabulary marks the ends of words, not their beginnings (CLIP, old GPT).
     """
+    return np.logical_and.reduce([_starts(one) for one in each_tokenizer(tokenizer)])
+
+
+def _starts(tokenizer: Any) -> npt.NDArray[np.bool_]:
     backend = backend_of(tokenizer)
     described = json.loads(backend.to_str())
     begins = _rule(described)
@@ -49,7 +55,7 @@ def word_starts(tokenizer: Any) -> npt.NDArray[np.bool_]:
     vocabulary = backend.get_vocab(with_added_tokens=True)
     starts = np.ones(max(vocabulary.values()) + 1, dtype=np.bool_)
     for token, index in vocabulary.items():
-        starts[index] = index in special or begins(token)
+        starts[index] = index in special or is_filler(token) or begins(token)
     return starts
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from isogloss.core.by_language import tokenizer_of
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective
@@ -35,15 +36,16 @@ def calibration_batches(
     Args:
         config: of the model that reads them; it may bound the length.
     """
-    key = fingerprint(tokenizer)
+    own = {tag: tokenizer_of(tokenizer, tag) for tag in texts}
+    keys = {one: fingerprint(one) for one in own.values()}
     files = {
         tag: token_file(
             _beginning(corpus),
-            tokenizer,
+            own[tag],
             cache=run.folder / "tokens",
             corpus_key=f"{corpus.fingerprint()}-first-{_DOCUMENTS}-{_CHARACTERS}",
-            tokenizer_key=key,
-            separator=separator_of(tokenizer),
+            tokenizer_key=keys[own[tag]],
+            separator=separator_of(own[tag]),
         )
         for tag, corpus in texts.items()
     }

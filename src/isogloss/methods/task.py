@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from isogloss.compress.rows import FewerRows
+from isogloss.core.by_language import tokenizer_of
 from isogloss.core.config import Record
 from isogloss.core.errors import ModelError, RecipeError
 from isogloss.core.run import Run
@@ -163,8 +164,9 @@ def fit(
     if guide is not None:
         guide.lend_head(model)
     held_out = examples(task, "dev")
-    for judged in (*held_out.values(), *examples(task, "test").values()):
+    for language, judged in (*held_out.items(), *examples(task, "test").items()):
         check_labels(model, judged)  # now, and not after the training
+        tokenizer_of(tokenizer, language)
     length = task.max_length
     rows = (
         rows_for_task(model, tokenizer, learnt, held_out, max_length=length, run=run)

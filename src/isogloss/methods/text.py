@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from isogloss.core.by_language import tokenizer_of
 from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
 from isogloss.data.batches import Ids, TextObjective, WholeFileBatches
@@ -31,18 +32,22 @@ def tokenised(texts: Texts, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
 
     The folders of runs beside this one are looked into first: seeds and baselines of one experiment read the
     same text with the same tokenizer. The run keeps what it finds there for itself.
+
+    Raises:
+        ModelError: the model has tokenizers by language, and none for one of these.
     """
-    key = fingerprint(tokenizer)
+    own = {tag: tokenizer_of(tokenizer, tag) for tag in texts}
+    keys = {one: fingerprint(one) for one in own.values()}
     with main_first():
         return {
             tag: token_file(
                 corpus,
-                tokenizer,
+                own[tag],
                 cache=run.folder / _FOLDER,
                 others=_others(run, corpus),
                 corpus_key=corpus.fingerprint(),
-                tokenizer_key=key,
-                separator=separator_of(tokenizer),
+                tokenizer_key=keys[own[tag]],
+                separator=separator_of(own[tag]),
             )
             for tag, corpus in texts.items()
         }

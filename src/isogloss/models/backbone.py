@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from isogloss.core.by_language import TokenizerByLanguage, saved_places
 from isogloss.core.errors import ModelError, did_you_mean, nearest
 from isogloss.core.files import whole_folder
 from isogloss.core.seeds import derive
@@ -41,14 +42,12 @@ _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def load_tokenizer(source: str | Path, *, trust_remote_code: bool = False) -> Any:
-    """A fast tokenizer from a folder or a Hub id.
+    """A fast tokenizer from a folder or a Hub id; a `TokenizerByLanguage` where the folder holds several.
 
     Raises:
         ModelError: nothing there, the Hub is out of reach, or only a slow (Python) tokenizer exists, whose
             character offsets and vocabulary surgery we could not rely on.
     """
-    from transformers import AutoTokenizer
-
     folder = _local_folder(source)
     if folder is not None and not (folder / "tokenizer.json").exists():
         # transformers makes an empty five-token vocabulary here for some architectures, without a word.
@@ -58,6 +57,16 @@ def load_tokenizer(source: str | Path, *, trust_remote_code: bool = False) -> An
             fix="save one there: AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
             where=str(source),
         )
+    places = {} if folder is None else saved_places(folder)
+    if any(place != folder for place in places.values()):
+        loaded = {place: _one_tokenizer(place, trust_remote_code) for place in set(places.values())}
+        return TokenizerByLanguage({tag: loaded[place] for tag, place in places.items()})
+    return _one_tokenizer(source, trust_remote_code)
+
+
+def _one_tokenizer(source: str | Path, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
     with quiet(), _explained(source, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=trust_remote_code)
     if not getattr(tokenizer, "is_fast", False):

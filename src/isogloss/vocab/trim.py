@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isogloss.core.by_language import each_tokenizer
+from isogloss.core.errors import ModelError
 from isogloss.core.tokenizer import backend_of
 from isogloss.vocab.alphabet import Alphabet, kept_letters
 from isogloss.vocab.count import Usage, count_usage
@@ -74,7 +76,8 @@ def trim_vocabulary(
             verbalisers, the words of a probe.
 
     Raises:
-        ModelError: the tokenizer's model or post-processor is of a type that cannot be trimmed.
+        ModelError: the tokenizer's model or post-processor is of a type that cannot be trimmed, or there is
+            one for each of several languages.
         DataError: a language gives no token.
         RecipeError: the rule leaves no room for what has to stay.
     """
@@ -89,6 +92,12 @@ def calibrate(
     keep: Iterable[str] = (),
 ) -> Calibration:
     """Count the corpora once, for any number of rules; arguments and errors as of `trim_vocabulary`."""
+    if len(each_tokenizer(tokenizer)) > 1:
+        raise ModelError(
+            "a vocabulary that several languages' tokenizers share, to be trimmed",
+            wanted="a model with one tokenizer",
+            fix="keep the whole vocabulary: where a student is made of the model, say trim: false",
+        )
     backend = backend_of(tokenizer)
     described = json.loads(backend.to_str())
     kind = kind_of(described["model"])
