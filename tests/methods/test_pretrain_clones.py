@@ -34,7 +34,7 @@ def cloned(tmp_path_factory):
 
 def test_the_text_is_tokenised_once_and_the_model_has_a_row_for_every_piece_of_every_clone(cloned):
     assert len(list((cloned.folder / "tokens").iterdir())) == 2
-    tokenizer = load_tokenizer(cloned.folder / "model")
+    tokenizer = load_tokenizer(cloned.folder / "tokenizer")
     clones = ClonesSpec(of="eng", count=3, anchors=0.1).clones(tokenizer, separator=separator_of(tokenizer))
     model = load_model(cloned.folder / "model", "causal")
     assert model.config.vocab_size == clones.rows == cloned.sizes["model"]["vocabulary"]
@@ -60,26 +60,42 @@ def test_clones_are_scored_where_they_are_named_and_only_there(cloned):
 def test_the_score_of_a_clone_is_that_of_its_own_pieces(cloned):
     """Of a model whose rows for the clone are those of the original, both score alike."""
     from isogloss.data.records import TextExample
-    from isogloss.methods.clones import PlacedIds
+    from isogloss.methods.clones import cloned_text
     from isogloss.methods.scores import score
     from isogloss.models.tasks import TaskModel
 
     folder = cloned.folder / "model"
-    tokenizer, model = load_tokenizer(folder), load_model(folder, "causal")
+    tokenizer, model = load_tokenizer(cloned.folder / "tokenizer"), load_model(folder, "causal")
     clones = ClonesSpec(of="eng", count=3).clones(tokenizer, separator=separator_of(tokenizer))
     model.resize_token_embeddings(clones.rows, mean_resizing=False)
     with torch.no_grad():
         rows = model.get_input_embeddings().weight
         rows.copy_(rows[torch.from_numpy(clones.original(range(clones.rows)))])
     subject = TaskModel(model, None, kind="text")
-    text = {"xx": [TextExample("a", "xx", "The farmer sells a goat in the market.")]}
-    found = [
-        score(subject, PlacedIds(tokenizer, clones.places(number)), text, task="lm").scores["xx"]
-        for number in (1, 2, 3)
-    ]
+    spec = ClonesSpec(of="eng", count=3)
+    reads = cloned_text(spec, tokenizer).tokenizer(tokenizer, [ENGLISH])
+    line = "The farmer sells a goat in the market."
+    text = {tag: [TextExample("a", tag, line)] for tag in spec.languages}
+    found = list(score(subject, reads, text, task="lm").scores.values())
     assert found[0]["bits_per_byte"] == pytest.approx(found[1]["bits_per_byte"])
     assert found[0]["bits_per_byte"] == pytest.approx(found[2]["bits_per_byte"])
     assert math.isfinite(found[0]["perplexity"])
+
+
+def test_the_model_is_saved_with_a_tokenizer_for_each_clone(cloned):
+    base, found = (load_tokenizer(cloned.folder / name) for name in ("tokenizer", "model"))
+    spec = ClonesSpec(of="eng", count=3, anchors=0.1)
+    clones = spec.clones(base, separator=separator_of(base))
+    assert found.languages == spec.languages
+    assert len(found) == clones.rows
+    for line in ("The farmer sells a goat.", "Zwölf Boxkämpfer 漢字", ""):
+        ids = base(line)["input_ids"]
+        for number, tag in enumerate(spec.languages, start=1):
+            own = found.of(tag)(line)["input_ids"]
+            assert own == clones.apply(ids, number).tolist()
+            assert found.of(tag).decode(own) == base.decode(ids)
+    with pytest.raises(ModelError, match="en-Latn, en-Latn-x-2, en-Latn-x-3"):
+        found.of("fra")
 
 
 def test_masked_models_learn_clones_too(tmp_path):

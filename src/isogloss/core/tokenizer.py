@@ -50,6 +50,12 @@ def encoded(backend: Tokenizer, texts: Iterable[str]) -> Iterator[list[tuple[str
         yield [(text, row.ids) for text, row in zip(batch, rows, strict=True)]
 
 
+def own_size(tokenizer: Any) -> int:
+    """The largest id that is no filler's + 1: all ids of a tokenizer but of one moved into a larger space."""
+    vocabulary = backend_of(tokenizer).get_vocab(with_added_tokens=True)
+    return 1 + max(index for token, index in vocabulary.items() if not is_filler(token))
+
+
 def special_flags(tokenizer: Any) -> npt.NDArray[np.bool_]:
     """True for each special token, and for each id that no token has, or a filler; (largest id + 1,).
 

@@ -19,7 +19,7 @@ from isogloss.core.errors import ModelError
 from isogloss.core.fields import LanguageTag
 from isogloss.core.languages import clone_of, language
 from isogloss.core.seeds import generator
-from isogloss.core.tokenizer import special_flags
+from isogloss.core.tokenizer import own_size, special_flags
 
 Ids: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -68,7 +68,7 @@ class ClonesSpec(Record):
             tokenizer: of the original; a transformers tokenizer of the fast kind.
             separator: the id between documents.
         """
-        special = special_flags(tokenizer)
+        special = special_flags(tokenizer)[: own_size(tokenizer)]
         cloned = anchored(~special, share=self.anchors, seed=self.seed)
         if self.specials == "published":
             roles = (separator, tokenizer.unk_token_id)

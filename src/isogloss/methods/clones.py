@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from isogloss.core.by_language import TokenizerByLanguage, tokenizer_of
 from isogloss.core.errors import ModelError
 from isogloss.core.languages import language
 from isogloss.data.clones import Clones, ClonesSpec, Ids
 from isogloss.methods.text import separator_of
+from isogloss.vocab.merge import placed
 
 T = TypeVar("T")
 
@@ -40,6 +42,19 @@ class ClonedText:
         """Rows of vocabulary that a model of these languages needs."""
         return len(tokenizer) if self.clones is None else max(self.clones.rows, len(tokenizer))
 
+    def tokenizer(self, tokenizer: Any, languages: Iterable[str]) -> Any:
+        """What a model of these languages is read with: of clones, one tokenizer for each.
+
+        Args:
+            tokenizer: of the original.
+            languages: whose text the model meets.
+        """
+        if self.clones is None:
+            return tokenizer
+        first = placed(tokenizer, self.clones.places(1), self.clones.rows)
+        clones = {tag: placed(tokenizer, ids, self.clones.rows) for tag, ids in self.places.items()}
+        return TokenizerByLanguage(dict.fromkeys(languages, first) | clones)
+
     def check(self, model: Any, *, where: str) -> None:
         """Refuse to go on from a model whose rows are not those of the clones.
 
@@ -58,39 +73,14 @@ class ClonedText:
 
 
 def cloned_text(spec: ClonesSpec | None, tokenizer: Any) -> ClonedText:
-    """What the `clones:` of a recipe mean for a tokenizer, that of the original."""
+    """What the `clones:` of a recipe mean for a tokenizer, that of the original or of a model of clones."""
     if spec is None:
         return ClonedText()
-    clones = spec.clones(tokenizer, separator=separator_of(tokenizer))
+    original = tokenizer_of(tokenizer, spec.of)
+    clones = spec.clones(original, separator=separator_of(original))
     others = spec.languages[1:]
     return ClonedText(
         texts=dict.fromkeys(others, spec.of),
         places={tag: clones.places(language(tag).number) for tag in others},
         clones=clones,
     )
-
-
-class PlacedIds:
-    """A tokenizer whose ids are those of a clone; it behaves as the original's in everything else."""
-
-    def __init__(self, tokenizer: Any, places: Ids) -> None:
-        """Args:
-        tokenizer: of the original, a transformers tokenizer of the fast kind.
-        places: the clone's id of each of its ids.
-        """
-        self._tokenizer, self._places = tokenizer, places
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tokenizer, name)
-
-    def __call__(self, *texts: Any, **settings: Any) -> Any:
-        """As the original, with the clone's ids."""
-        rows = self._tokenizer(*texts, **settings)
-        ids = rows["input_ids"]
-        nested = bool(ids) and isinstance(ids[0], list)
-        rows["input_ids"] = [self._placed(row) for row in ids] if nested else self._placed(ids)
-        return rows
-
-    def _placed(self, ids: list[int]) -> list[int]:
-        placed: list[int] = self._places[ids].tolist()
-        return placed

@@ -11,12 +11,8 @@ from isogloss.models.anatomy import anatomy
 from isogloss.vocab.fingerprint import fingerprint
 
 
-def note_model(run: Run, name: str, model: nn.Module, tokenizer: Any, *, rows: int | None = None) -> None:
-    """Write a model's size to sizes.json, and its tokenizer's fingerprint to environment.json.
-
-    Args:
-        rows: of its vocabulary; None for one for each piece of the tokenizer.
-    """
+def note_model(run: Run, name: str, model: nn.Module, tokenizer: Any) -> None:
+    """Write a model's size to sizes.json, and its tokenizer's fingerprint to environment.json."""
     parameters = list(model.parameters())
     parts = anatomy(model)
     run.size(
@@ -25,6 +21,6 @@ def note_model(run: Run, name: str, model: nn.Module, tokenizer: Any, *, rows: i
         bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         layers=len(parts.layers),
         hidden=int(parts.config.hidden_size),
-        vocabulary=rows or len(tokenizer),
+        vocabulary=len(tokenizer),
     )
     run.note(**{f"tokenizer_{name}": fingerprint(tokenizer)})

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from isogloss.core.by_language import tokenizer_of
 from isogloss.core.fields import LanguageTag
 from isogloss.core.processes import from_main
 from isogloss.core.run import Run
@@ -103,8 +104,9 @@ def level(recipe: LevelRecipe, run: Run) -> None:
     """Find teachers, let them teach, keep what did no harm, and show what each language gained."""
     material = gather(recipe)
     model, tokenizer = task_model(recipe.model, recipe.task, prompt=recipe.prompt)
-    for judged in (*material.dev.values(), *material.test.values()):
+    for language, judged in (*material.dev.items(), *material.test.items()):
         check_labels(model, judged)
+        tokenizer_of(tokenizer, language)
     # Processes that rounded otherwise might choose other teachers; so one of them asks.
     asked = believed(model, tokenizer, material.learnt, max_length=recipe.max_length) if run.writes else None
     panel = from_main(asked)

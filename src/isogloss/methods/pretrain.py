@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from isogloss.core.by_language import tokenizer_of
 from isogloss.core.config import Record
 from isogloss.core.fields import LanguageShares
 from isogloss.core.files import whole_folder
@@ -22,7 +23,7 @@ from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
-from isogloss.methods.clones import ClonedText, PlacedIds, cloned_text
+from isogloss.methods.clones import ClonedText, cloned_text
 from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
 from isogloss.methods.rows import rows_for_text
@@ -167,15 +168,18 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
     tokenizer = _tokenizer(recipe, texts, run)
+    for tag in recipe.test:
+        tokenizer_of(tokenizer, tag)  # now, and not after the training
     cloned = cloned_text(recipe.clones, tokenizer)
     files = cloned.beside(tokenised(texts, tokenizer, run))
     subject = TaskModel(_model(recipe, tokenizer, cloned), None, kind="text")
     outcome = _train(recipe, run, subject, tokenizer=tokenizer, files=files, cloned=cloned)
     if not run.writes:  # the main process saves and scores
         return
-    save_model(subject.model, tokenizer, run.model)
-    note_model(run, recipe.as_name, subject.model, tokenizer, rows=cloned.rows(tokenizer))
-    _score(recipe, run, subject, tokenizer, step=outcome.step, cloned=cloned)
+    read_with = cloned.tokenizer(tokenizer, (*recipe.corpora, *recipe.dev, *recipe.test))
+    save_model(subject.model, read_with, run.model)
+    note_model(run, recipe.as_name, subject.model, read_with)
+    _score(recipe, run, subject, read_with, step=outcome.step)
 
 
 def language_model_step(objective: TextObjective) -> Step:
@@ -190,7 +194,8 @@ def language_model_step(objective: TextObjective) -> Step:
 
 def _tokenizer(recipe: PretrainRecipe, texts: Texts, run: Run) -> Any:
     if recipe.vocabulary is None:
-        return load_tokenizer(recipe.tokenizer or str(recipe.model))
+        found = load_tokenizer(recipe.tokenizer or str(recipe.model))
+        return found if recipe.clones is None else tokenizer_of(found, recipe.clones.of)
     folder = run.folder / "tokenizer"
     with main_first():
         if not folder.exists():
@@ -298,14 +303,10 @@ def _training(
     return training
 
 
-def _score(
-    recipe: PretrainRecipe, run: Run, subject: TaskModel, tokenizer: Any, *, step: int, cloned: ClonedText
-) -> None:
+def _score(recipe: PretrainRecipe, run: Run, subject: TaskModel, tokenizer: Any, *, step: int) -> None:
     if not recipe.test:
         return
     test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
     forget_scores(run)
-    for tag, texts in test.items():
-        reads = PlacedIds(tokenizer, cloned.places[tag]) if tag in cloned.places else tokenizer
-        found = score(subject, reads, {tag: texts}, task="lm")
-        log_scores(run, found, {tag: texts}, task="lm", model=recipe.as_name, step=step)
+    found = score(subject, tokenizer, test, task="lm")
+    log_scores(run, found, test, task="lm", model=recipe.as_name, step=step)

@@ -31,7 +31,7 @@ def placed(tokenizer: Any, places: Ints, size: int) -> Any:
 
     Args:
         tokenizer: a transformers tokenizer of the fast kind.
-        places: (ids,) the new id of each old one, all different, in [0, `size`).
+        places: (ids,) the new id of each old one, all different, in [0, `size`). Fillers need none.
         size: ids of the new space. Those that no old one comes to get fillers, which fit no text.
 
     Returns:
@@ -43,7 +43,7 @@ def placed(tokenizer: Any, places: Ints, size: int) -> Any:
             vocabulary that only whole words match.
     """
     described = json.loads(backend_of(tokenizer).to_str())
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    vocabulary = {token: index for token, index in tokenizer.get_vocab().items() if not is_filler(token)}
     _check_places(vocabulary, places, size)
     _require_room_inside(described)
     tokens = [filler(index) for index in range(size)]
