@@ -53,7 +53,8 @@ class ClonedText:
             return tokenizer
         first = placed(tokenizer, self.clones.places(1), self.clones.rows)
         clones = {tag: placed(tokenizer, ids, self.clones.rows) for tag, ids in self.places.items()}
-        return TokenizerByLanguage(dict.fromkeys(languages, first) | clones)
+        others = [tag for tag in languages if tag not in clones]
+        return TokenizerByLanguage(dict.fromkeys(others, first) | clones)
 
     def check(self, model: Any, *, where: str) -> None:
         """Refuse to go on from a model whose rows are not those of the clones.
