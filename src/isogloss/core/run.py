@@ -81,10 +81,11 @@ class Run:
             metric: such as "loss", "accuracy", "tokens_per_second".
             phase: the part of the method it belongs to, such as "pretrain", "phase1", "evaluate".
             step: optimiser steps done in this phase.
-            split: train, dev or test.
+            split: train, dev or test; "aligned" for what compares two languages inside a model.
             language: internal tag, or None for a number over all languages.
             model: whose number it is when the run compares several ("teacher", "student").
-            more: anything else worth keeping on the line.
+            more: anything else worth keeping on the line, such as `other`, the second language of two that
+                are compared, the `layer` or the `part` of the model.
         """
         line = {"time": round(time.time(), 3), "phase": phase, "step": step, "split": split, "metric": metric}
         named = {"language": language, "task": task, "model": model, **more}

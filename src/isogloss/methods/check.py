@@ -46,7 +46,7 @@ def check(recipe: Any) -> None:
 
 def _check_one(recipe: Record, path: str) -> None:
     for where, part in _records(recipe, path):
-        for split in ("corpora", "train", "dev", "test", "unlabelled"):
+        for split in ("corpora", "train", "dev", "test", "unlabelled", "text"):
             if isinstance(sources := getattr(part, split, None), dict):
                 _check_sources(sources, f"{where}{split}", of_task=_has_files(part))
         if isinstance(part, TaskTraining):

@@ -13,7 +13,7 @@ from isogloss.core.by_language import tokenizer_of
 from isogloss.core.config import Record
 from isogloss.core.fields import LanguageShares
 from isogloss.core.files import whole_folder
-from isogloss.core.languages import language
+from isogloss.core.languages import language, original_of
 from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
@@ -23,6 +23,8 @@ from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
+from isogloss.methods.aligned_text import aligned_text
+from isogloss.methods.alignment import AlignmentRule, log_alignment, piece_counts
 from isogloss.methods.clones import ClonedText, cloned_text
 from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
@@ -90,6 +92,7 @@ class PretrainRecipe(Record):
         dev: held-out text by language; chooses the checkpoint by its loss. Empty keeps the last.
         test: text by language for perplexity and bits per byte at the end.
         test_limit: lines of each test text to read.
+        alignment: how far the languages are aligned inside the model at the end; None measures nothing.
         as_name: what the scores call the model in tables.
         name: of the run folder; None makes one.
         seed: of everything random.
@@ -112,6 +115,7 @@ class PretrainRecipe(Record):
     dev: ByLanguage = Field(default_factory=dict)
     test: ByLanguage = Field(default_factory=dict)
     test_limit: int = Field(default=500, ge=1)
+    alignment: AlignmentRule | None = None
     as_name: str = "model"
     name: str | None = None
     seed: int = 0
@@ -168,18 +172,40 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
     tokenizer = _tokenizer(recipe, texts, run)
-    for tag in recipe.test:
-        tokenizer_of(tokenizer, tag)  # now, and not after the training
     cloned = cloned_text(recipe.clones, tokenizer)
+    # Whatever can be wrong with these shall be said now, and not after the training.
+    aligned = recipe.alignment and aligned_text(
+        recipe.alignment.text, clones=cloned.texts, limit=recipe.alignment.sequences
+    )
+    for tag in (*recipe.test, *(recipe.alignment.text if recipe.alignment else ())):
+        tokenizer_of(tokenizer, tag)
     files = cloned.beside(tokenised(texts, tokenizer, run))
     subject = TaskModel(_model(recipe, tokenizer, cloned), None, kind="text")
     outcome = _train(recipe, run, subject, tokenizer=tokenizer, files=files, cloned=cloned)
     if not run.writes:  # the main process saves and scores
         return
-    read_with = cloned.tokenizer(tokenizer, (*recipe.corpora, *recipe.dev, *recipe.test))
+    languages = (*recipe.corpora, *recipe.dev, *recipe.test, *(aligned.languages if aligned else ()))
+    read_with = cloned.tokenizer(tokenizer, languages)
     save_model(subject.model, read_with, run.model)
     note_model(run, recipe.as_name, subject.model, read_with)
     _score(recipe, run, subject, read_with, step=outcome.step)
+    if recipe.alignment and aligned:
+        log_alignment(
+            recipe.alignment,
+            run,
+            subject,
+            read_with,
+            aligned,
+            occurrences=_occurrences(files, tokenizer),
+            length=recipe.length,
+            model=recipe.as_name,
+            step=outcome.step,
+        )
+
+
+def _occurrences(files: Mapping[str, TokenFile], tokenizer: Any) -> dict[str, dict[str, int]]:
+    """How often each piece stands in each language's text; a clone's text is its original's."""
+    return {tag: piece_counts(file, tokenizer_of(tokenizer, original_of(tag))) for tag, file in files.items()}
 
 
 def language_model_step(objective: TextObjective) -> Step:

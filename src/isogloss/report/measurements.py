@@ -21,7 +21,12 @@ WATCHED = frozenset({"agreement", "entropy"})
 class Measurement:
     """One line of metrics.jsonl; see `isogloss.core.run.Run.log` for the fields.
 
-    `low` and `high` bound the value's interval, None when it was not computed.
+    Attributes:
+        low, high: the value's interval, None when it was not computed.
+        other: the second language, where two are compared.
+        layer: the number of a hidden state, or of a layer.
+        part: the part of the model.
+        frequency: the least count of the pieces that the value is of.
     """
 
     phase: str
@@ -34,6 +39,10 @@ class Measurement:
     model: str | None = None
     low: float | None = None
     high: float | None = None
+    other: str | None = None
+    layer: int | None = None
+    part: str | None = None
+    frequency: float | None = None
 
 
 def measurements(
@@ -42,7 +51,7 @@ def measurements(
     """A run's measurements in the order they were made; lines that are no measurement are left out.
 
     Args:
-        split: only those on train, dev or test; None takes all.
+        split: only those on train, dev, test or aligned text; None takes all.
         metric: only those of one metric; None takes all.
         per_language: only those of one language. Few of a long run's lines are, so this is the quick way.
     """
@@ -73,6 +82,10 @@ def _measurement(line: dict[str, Any]) -> Measurement:
         model=_text(line.get("model")),
         low=_number(line.get("low")),
         high=_number(line.get("high")),
+        other=_text(line.get("other")),
+        layer=None if _number(line.get("layer")) is None else int(line["layer"]),
+        part=_text(line.get("part")),
+        frequency=_number(line.get("frequency")),
     )
 
 

@@ -1,0 +1,343 @@
+"""How far languages are aligned inside a model: states, retrieval, gradients and rows.
+
+A recipe's `alignment` measures it at the end of a run; `measured` does the same for any model in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from torch import Tensor
+
+from isogloss.analysis.alignment import (
+    Pairing,
+    States,
+    TokenComparison,
+    centred,
+    cka,
+    mean_estimates,
+    retrieval,
+)
+from isogloss.analysis.embeddings import row_alignment
+from isogloss.core.by_language import tokenizer_of
+from isogloss.core.config import Record
+from isogloss.core.languages import original_of
+from isogloss.core.resampling import Estimate
+from isogloss.core.run import Run
+from isogloss.data.encode import MASK_EVERY, encode
+from isogloss.data.features import collate
+from isogloss.data.pieces import padding_id
+from isogloss.data.records import TextExample
+from isogloss.data.tokens import TokenFile
+from isogloss.evaluate.gradients import gradient_cosines
+from isogloss.evaluate.states import Reading, hidden_states, readings, sentence_states
+from isogloss.methods.aligned_text import AlignedText, Pair, pairs_of
+from isogloss.methods.records import ByLanguage
+from isogloss.models.anatomy import anatomy
+from isogloss.models.tasks import TaskModel
+
+PHASE = SPLIT = "aligned"
+_LEAST_TEXTS = 4  # of the debiased CKA
+_COUNTED_AT_ONCE = 1 << 24
+
+
+class AlignmentRule(Record):
+    """What is measured of a model's languages, on texts that say the same in each.
+
+    Attributes:
+        text: a place for each language: files in step line by line, tables joined by id, or the embedded
+            world. Clones of these languages read the same text and need no place.
+        sequences: texts to read, from the beginning; the paper takes 500. Each is cut at the model's length.
+        gradients: how many of these to compare gradients on, a pass forth and back for each language; 0 none.
+        pairs: "first": the first language of `text` with each other one; "all": every two.
+        sketch: numbers to keep of each tensor's gradient, for many pairs; None for exact cosines, see
+            `isogloss.evaluate.gradients`.
+    """
+
+    text: ByLanguage = Field(min_length=1)
+    sequences: int = Field(default=500, ge=1)
+    gradients: int = Field(default=100, ge=0)
+    pairs: Literal["first", "all"] = "first"
+    sketch: int | None = Field(default=None, ge=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One number about two languages.
+
+    Attributes:
+        metric: hidden_cosine, hidden_cosine_floor, hidden_cosine_chance, each also with `_centred`; cka;
+            retrieval_accuracy, retrieval_mrr, each also with `_centred`; gradient_cosine; embedding_cosine,
+            embedding_cosine_floor.
+        value: with its interval over texts (over pieces for rows), NaN where there is none.
+        languages: compared; retrieval looks for texts of the first among those of the second.
+        layer: the number of a hidden state, or for gradients of a layer; None for a number over all.
+        part: gradient_cosine: the kind of tensor; embedding_*: "input" or "output" rows.
+        frequency: embedding_cosine: the least count of its bin; None over all pieces.
+    """
+
+    metric: str
+    value: Estimate
+    languages: Pair
+    layer: int | None = None
+    part: str | None = None
+    frequency: float | None = None
+
+
+Occurrences = Mapping[str, Mapping[str, int]]
+"""By language, how often each piece was read in training."""
+
+
+def log_alignment(
+    rule: AlignmentRule,
+    run: Run,
+    subject: TaskModel,
+    tokenizer: Any,
+    text: AlignedText,
+    *,
+    occurrences: Occurrences | None = None,
+    length: int,
+    model: str,
+    step: int,
+) -> None:
+    """Measure a run's model and write what was found to its metrics.
+
+    A line has `language` and `other`, and `layer`, `part` and `frequency` where there is one.
+
+    Args:
+        text: as `aligned_text` reads it for this rule.
+        occurrences: as in `measured`.
+        length: tokens of a row.
+        model: what the run calls it.
+    """
+    run.rewind(PHASE, -1)
+    for found in measured(
+        subject,
+        tokenizer,
+        text,
+        pairs=pairs_of(text.languages, every=rule.pairs == "all"),
+        length=length,
+        gradients=rule.gradients,
+        sketch=rule.sketch,
+        occurrences=occurrences,
+    ):
+        _log(run, found, model=model, step=step)
+
+
+def _log(run: Run, found: Finding, *, model: str, step: int) -> None:
+    value, low, high = found.value
+    if np.isnan(value):
+        return
+    more: dict[str, Any] = {"layer": found.layer, "part": found.part, "frequency": found.frequency}
+    more |= {} if np.isnan(low) else {"low": low, "high": high}
+    language, other = found.languages
+    run.log(
+        found.metric,
+        value,
+        phase=PHASE,
+        step=step,
+        split=SPLIT,
+        language=language,
+        other=other,
+        model=model,
+        **more,
+    )
+
+
+def measured(
+    subject: TaskModel,
+    tokenizer: Any,
+    text: AlignedText,
+    *,
+    pairs: Sequence[Pair],
+    length: int,
+    gradients: int = 100,
+    sketch: int | None = None,
+    occurrences: Occurrences | None = None,
+    seed: int = 0,
+) -> Iterator[Finding]:
+    """Everything there is to say about the languages of a model.
+
+    Texts that are no token in some language are left out of states and retrieval.
+
+    Args:
+        subject: a language model (kind "text"), masked, causal or encoder-decoder.
+        tokenizer: its tokenizer, or tokenizers by language.
+        pairs: of `text.languages`.
+        length: tokens of a row; longer texts are cut.
+        gradients: texts to compare gradients on; 0 for none.
+        sketch: as in `gradient_cosines`.
+        occurrences: for rows by frequency; None leaves rows out.
+        seed: of intervals and sketches.
+
+    Raises:
+        ModelError: a language without a tokenizer, or a tokenizer without what the objective needs.
+    """
+    readers = {tag: tokenizer_of(tokenizer, tag) for tag in text.languages}
+    rows = _rows(subject, readers, text, length)
+    yield from _of_states(subject, rows, readers, pairs, seed)
+    if gradients:
+        yield from _of_gradients(subject, readers, text, pairs, length, gradients, sketch, seed)
+    if occurrences is not None:
+        for pair in pairs:
+            yield from _of_rows(subject, readers, pair, occurrences, seed)
+
+
+def piece_counts(file: TokenFile, tokenizer: Any) -> dict[str, int]:
+    """How often each piece of a tokenizer stands in a file that it read."""
+    counts = np.zeros(len(tokenizer), dtype=np.int64)
+    for start in range(0, len(file.ids), _COUNTED_AT_ONCE):
+        counts += np.bincount(file.ids[start : start + _COUNTED_AT_ONCE], minlength=len(counts))
+    return {piece: int(counts[index]) for piece, index in tokenizer.get_vocab().items() if counts[index]}
+
+
+def _rows(
+    subject: TaskModel, readers: Mapping[str, Any], text: AlignedText, length: int
+) -> dict[str, list[Reading]]:
+    """By language, the rows of texts that have a token in every language."""
+    every = {
+        tag: readings(text.texts[tag], reader, subject, max_length=length) for tag, reader in readers.items()
+    }
+    kept = [i for i in range(len(text)) if all(own[i].count for own in every.values())]
+    return {tag: [own[i] for i in kept] for tag, own in every.items()}
+
+
+def _of_states(
+    subject: TaskModel,
+    rows: Mapping[str, Sequence[Reading]],
+    readers: Mapping[str, Any],
+    pairs: Sequence[Pair],
+    seed: int,
+) -> Iterator[Finding]:
+    named = {language for pair in pairs for language in pair}
+    sentences = {
+        tag: sentence_states(subject, own, padding=padding_id(readers[tag]))
+        for tag, own in rows.items()
+        if tag in named and own
+    }
+    for pair in pairs:
+        if any(tag not in sentences for tag in pair):
+            continue
+        one, other = (sentences[tag] for tag in pair)
+        means = [_token_mean(sentences[tag], rows[tag]) for tag in pair]
+        streams = [hidden_states(subject, rows[tag], padding=padding_id(readers[tag])) for tag in pair]
+        yield from _of_tokens(pair, zip(*streams, strict=True), (means[0], means[1]), seed)
+        for layer in range(len(one)):
+            yield from _of_sentences(pair, layer, one[layer], other[layer], seed)
+
+
+def _token_mean(sentences: States, rows: Sequence[Reading]) -> States:
+    """The mean over all tokens of all rows, (states, hidden), from the means over each row's."""
+    return np.average(sentences, axis=1, weights=[row.count for row in rows])
+
+
+def _of_tokens(
+    pair: Pair, sequences: Iterable[tuple[States, States]], means: tuple[States, States], seed: int
+) -> Iterator[Finding]:
+    pairing: Pairing = "one-to-one" if original_of(pair[0]) == original_of(pair[1]) else "matching"
+    plain, without_mean = TokenComparison(pairing), TokenComparison(pairing, means=means)
+    for one, other in sequences:
+        plain.add(one, other)
+        without_mean.add(one, other)
+    for end, comparison in (("", plain), ("_centred", without_mean)):
+        for name, estimates in comparison.result().estimates(seed=seed).items():
+            metric = "hidden_cosine" if name == "cosine" else f"hidden_cosine_{name}"
+            for layer, estimate in enumerate(estimates):
+                yield Finding(f"{metric}{end}", estimate, pair, layer)
+
+
+def _of_sentences(pair: Pair, layer: int, one: States, other: States, seed: int) -> Iterator[Finding]:
+    nothing = float("nan")
+    if len(one) >= _LEAST_TEXTS:
+        yield Finding("cka", Estimate(cka(one, other), nothing, nothing), pair, layer)
+    for end, prepare in (("", np.asarray), ("_centred", centred)):
+        first, second = prepare(one), prepare(other)
+        for languages, looked_for, among in ((pair, first, second), (pair[::-1], second, first)):
+            found = retrieval(looked_for, among, seed=seed)
+            yield Finding(f"retrieval_accuracy{end}", found.accuracy, languages, layer)
+            yield Finding(f"retrieval_mrr{end}", found.reciprocal_rank, languages, layer)
+
+
+def _of_gradients(
+    subject: TaskModel,
+    readers: Mapping[str, Any],
+    text: AlignedText,
+    pairs: Sequence[Pair],
+    length: int,
+    count: int,
+    sketch: int | None,
+    seed: int,
+) -> Iterator[Finding]:
+    named = list(dict.fromkeys(language for pair in pairs for language in pair))
+    places = range(min(count, len(text)))
+    every = (
+        {tag: _batch(subject, readers[tag], text.texts[tag][i], tag, length) for tag in named} for i in places
+    )
+    items = ({tag: batch for tag, batch in item.items() if batch} for item in every)
+    whole = (item for item in items if len(item) == len(named))
+    found = gradient_cosines(subject, whole, loss=_loss_of(subject), pairs=pairs, sketch=sketch, seed=seed)
+    for pair in pairs:
+        for part, values in found.by_group(pair).items():
+            yield Finding("gradient_cosine", _mean(values, seed), pair, part=part)
+        for layer, values in found.by_layer(pair).items():
+            yield Finding("gradient_cosine", _mean(values, seed), pair, layer)
+
+
+def _loss_of(subject: TaskModel) -> Any:
+    def loss(batch: Mapping[str, Tensor]) -> Tensor:
+        value = subject(batch).loss
+        assert value is not None
+        return value
+
+    return loss
+
+
+def _batch(subject: TaskModel, reader: Any, text: str, tag: str, length: int) -> dict[str, Tensor]:
+    """The first row's worth of a text, with each of its tokens to be guessed once; {} without a token."""
+    features = encode(
+        "text", [TextExample("0", tag, text)], reader, max_length=length, objective=subject.objective
+    )
+    features = features[: 1 if subject.objective == "causal" else MASK_EVERY]
+    device = next(subject.parameters()).device
+    batch = collate(features, padding_id(reader)) if features else {}
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def _of_rows(
+    subject: TaskModel, readers: Mapping[str, Any], pair: Pair, occurrences: Occurrences, seed: int
+) -> Iterator[Finding]:
+    """Rows of pieces that both languages have under different ids; nothing where they share them all."""
+    first, second = (readers[tag].get_vocab() for tag in pair)
+    read = [occurrences.get(tag, {}) for tag in pair]
+    # The mean over both languages: how often one row was moved.
+    counts = {piece: sum(own.get(piece, 0) for own in read) // 2 for piece in first if piece in second}
+    pieces = [piece for piece, count in counts.items() if count and first[piece] != second[piece]]
+    if not pieces:
+        return
+    ids = [[vocabulary[piece] for piece in pieces] for vocabulary in (first, second)]
+    for part, table in _tables(subject).items():
+        found = row_alignment(table[ids[0]], table[ids[1]], [counts[piece] for piece in pieces], seed=seed)
+        nothing = float("nan")
+        yield Finding("embedding_cosine", found.cosine, pair, part=part)
+        yield Finding("embedding_cosine_floor", Estimate(found.floor, nothing, nothing), pair, part=part)
+        for one in found.bins:
+            yield Finding("embedding_cosine", one.cosine, pair, part=part, frequency=one.low)
+
+
+def _tables(subject: TaskModel) -> dict[str, npt.NDArray[np.float32]]:
+    """Input rows, and output rows where they are others."""
+    parts = anatomy(subject)
+    tables = {"input": parts.embedding.weight}
+    own = getattr(parts.lm_head, "weight", None)
+    if own is not None and own is not parts.embedding.weight:
+        tables["output"] = own
+    return {name: table.detach().float().cpu().numpy() for name, table in tables.items()}
+
+
+def _mean(values: npt.NDArray[np.float64], seed: int) -> Estimate:
+    return mean_estimates(values[:, None], seed=seed)[0]
