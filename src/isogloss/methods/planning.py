@@ -28,12 +28,13 @@ from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.level import LevelRecipe
 from isogloss.methods.pipeline import PipelineRecipe
 from isogloss.methods.pretrain import PretrainRecipe
+from isogloss.methods.pretrain_vocabulary import given_tokenizer
 from isogloss.methods.records import STAGE
 from isogloss.methods.sources import examples
 from isogloss.methods.student import student_config
 from isogloss.methods.task import TaskTraining, labels_of
 from isogloss.models.architecture import architecture_config
-from isogloss.models.backbone import Auto, empty_model, load_config, load_tokenizer
+from isogloss.models.backbone import Auto, empty_model, load_config
 from isogloss.models.sizes import sizes
 from isogloss.models.tasks import (
     HEAD_FACTS,
@@ -134,7 +135,9 @@ def _sparse_rows(recipe: PretrainRecipe) -> Iterator[Row]:
 def _vocabulary_rows(recipe: PretrainRecipe) -> Iterator[Row]:
     if recipe.vocabulary is not None:
         note = "of which a small corpus may give fewer; the model is then smaller by their rows"
-        yield Row("vocabulary", f"{recipe.vocabulary.size:,}", note)
+        if recipe.vocabulary.across != "joint":
+            note = f"at most, {recipe.vocabulary.across}; special tokens are shared"
+        yield Row("vocabulary", f"{recipe.vocabulary.most(len(recipe.corpora)):,}", note)
     if recipe.clones is not None:
         note = (
             f"at most, in {recipe.clones.count} clones; {recipe.clones.anchors:.0%} of the pieces are shared"
@@ -144,9 +147,10 @@ def _vocabulary_rows(recipe: PretrainRecipe) -> Iterator[Row]:
 
 def _new_vocabulary(recipe: PretrainRecipe) -> int:
     if recipe.vocabulary is None:
-        tokenizer = load_tokenizer(str(recipe.tokenizer))
+        assert recipe.tokenizer is not None, "a new model without a tokenizer"
+        tokenizer = given_tokenizer(recipe.tokenizer)
         return cloned_text(recipe.clones, tokenizer).rows(tokenizer)
-    size = recipe.vocabulary.size
+    size = recipe.vocabulary.most(len(recipe.corpora))
     clones = recipe.clones
     return size if clones is None else size + (clones.count - 1) * round((1 - clones.anchors) * size)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -11,10 +10,7 @@ from torch import Tensor, nn
 
 from isogloss.core.by_language import tokenizer_of
 from isogloss.core.config import Record
-from isogloss.core.fields import LanguageShares
-from isogloss.core.files import whole_folder
 from isogloss.core.languages import language, original_of
-from isogloss.core.processes import main_first
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective
@@ -27,6 +23,7 @@ from isogloss.methods.aligned_text import aligned_text
 from isogloss.methods.alignment import AlignmentRule, log_alignment, piece_counts
 from isogloss.methods.clones import ClonedText, cloned_text
 from isogloss.methods.inventory import note_model
+from isogloss.methods.pretrain_vocabulary import TokenizersSpec, VocabularySpec, note_anchors, tokenizer_in
 from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
 from isogloss.methods.rows import rows_for_text
 from isogloss.methods.scores import forget_scores, log_scores, score
@@ -43,31 +40,9 @@ from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses, Step
 from isogloss.vocab.fingerprint import fingerprint
-from isogloss.vocab.train import Normaliser, VocabularyKind, train_vocabulary
 
 FAMILY_NAMES: tuple[str, ...] = get_args(FamilyName)
 PHASE = "pretrain"
-
-
-class VocabularySpec(Record):
-    """A vocabulary to train on the corpora of the recipe.
-
-    Attributes:
-        kind: "unigram", "wordpiece" or "bpe" (byte-level).
-        size: entries, special tokens among them.
-        shares: of the text it learns from, by language; None for the same of each.
-        budget: characters to learn from; None for the most that reads no text twice. A language too short for
-            its share of a given budget is read again.
-        normaliser: Unicode form of what is read.
-        coverage: share of the letters of the text that must be in the vocabulary.
-    """
-
-    kind: VocabularyKind = "unigram"
-    size: int = Field(default=24_000, ge=64)
-    shares: LanguageShares | None = None
-    budget: int | None = Field(default=None, ge=1)
-    normaliser: Normaliser = "nfkc"
-    coverage: float = Field(default=0.9998, gt=0, le=1)
 
 
 class PretrainRecipe(Record):
@@ -76,7 +51,8 @@ class PretrainRecipe(Record):
     Attributes:
         model: folder or Hub id to go on from; None when `architecture` begins anew.
         architecture: the sizes of a new model; None when `model` is given.
-        tokenizer: folder or Hub id of a tokenizer for the new model; None trains one by `vocabulary`.
+        tokenizer: folder or Hub id of a tokenizer for the new model, or {of: {eng: FOLDER, fra: FOLDER},
+            across: anchored} for one of each language; None trains one by `vocabulary`.
         vocabulary: kind, size and shares of a new vocabulary, trained on `corpora`.
         corpora: text to learn from, by language.
         clones: further languages with the text of one of `corpora` and pieces of their own; they have shares
@@ -101,7 +77,7 @@ class PretrainRecipe(Record):
     method: Literal["pretrain"] = "pretrain"
     model: str | None = None
     architecture: Architecture | None = None
-    tokenizer: str | None = None
+    tokenizer: str | TokenizersSpec | None = None
     vocabulary: VocabularySpec | None = None
     corpora: ByLanguage = Field(min_length=1)
     clones: ClonesSpec | None = None
@@ -148,6 +124,11 @@ def _check_clones(recipe: PretrainRecipe, clones: ClonesSpec) -> None:
         raise ValueError(f"clones.of: {clones.of} has no corpus; name one of {', '.join(recipe.corpora)}")
     if recipe.sparse is not None or recipe.used_rows_only:
         raise ValueError("clones: not with sparse or used_rows_only, which count the rows of plain text")
+    if (
+        isinstance(recipe.tokenizer, TokenizersSpec)
+        or getattr(recipe.vocabulary, "across", "joint") != "joint"
+    ):
+        raise ValueError("clones: not with vocabularies of each language, `disjoint` or `anchored`")
     if made := [tag for tag in recipe.corpora if language(tag).number > 1]:
         raise ValueError(f"corpora.{made[0]}: a clone reads the text of {clones.of}; leave its corpus out")
     known = {*recipe.corpora, *clones.languages}
@@ -180,6 +161,7 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     for tag in (*recipe.test, *(recipe.alignment.text if recipe.alignment else ())):
         tokenizer_of(tokenizer, tag)
     files = cloned.beside(tokenised(texts, tokenizer, run))
+    note_anchors(run, tokenizer, files)
     subject = TaskModel(_model(recipe, tokenizer, cloned), None, kind="text")
     outcome = _train(recipe, run, subject, tokenizer=tokenizer, files=files, cloned=cloned)
     if not run.writes:  # the main process saves and scores
@@ -219,21 +201,16 @@ def language_model_step(objective: TextObjective) -> Step:
 
 
 def _tokenizer(recipe: PretrainRecipe, texts: Texts, run: Run) -> Any:
-    if recipe.vocabulary is None:
-        found = load_tokenizer(recipe.tokenizer or str(recipe.model))
-        return found if recipe.clones is None else tokenizer_of(found, recipe.clones.of)
-    folder = run.folder / "tokenizer"
-    with main_first():
-        if not folder.exists():
-            _train_vocabulary(recipe, recipe.vocabulary, texts, folder)
-    return load_tokenizer(folder)
-
-
-def _train_vocabulary(recipe: PretrainRecipe, spec: VocabularySpec, texts: Texts, folder: Path) -> None:
-    vocabulary = train_vocabulary(texts, objective=recipe.objective, seed=recipe.seed, **spec.model_dump())
-    longest = recipe.architecture.max_length if recipe.architecture else None
-    with whole_folder(folder, seal=False) as unfinished:
-        vocabulary.save(unfinished, max_length=longest)
+    if recipe.architecture is None:
+        found = load_tokenizer(str(recipe.model))
+    else:
+        source = recipe.vocabulary or recipe.tokenizer
+        assert source is not None, "a new model without a tokenizer"
+        longest = recipe.architecture.max_length
+        found = tokenizer_in(
+            run, source, texts, objective=recipe.objective, max_length=longest, seed=recipe.seed
+        )
+    return found if recipe.clones is None else tokenizer_of(found, recipe.clones.of)
 
 
 def _model(recipe: PretrainRecipe, tokenizer: Any, cloned: ClonedText) -> Any:
