@@ -16,16 +16,21 @@ from isogloss.methods import shipped, table
 from isogloss.methods.guards import GuardRule
 from isogloss.methods.level import LevelRecipe
 from isogloss.methods.self_distillation import SelfDistillation
+from isogloss.methods.sweep_file import SweepSpec, load_sweep
 from isogloss.methods.teachers import TeacherRule
 from tiny_runs import shortened
 
 ROOT = Path(__file__).parents[1]
-PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/levelling.md")}
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/levelling.md", "docs/sweeps.md")
+}
 
 NOT_RUN = {
     "make demo": "installs, and runs the shipped demo, which test_recipes.py runs shortened",
     "make test": "runs this test",
     "pip install .": "needs the network",
+    "isogloss sweep shares.yaml --ray head:6379 --threads 4": "needs a cluster; test_sweep_ray.py starts one",
 }
 """Commands of README.md that are not run here, and why."""
 
@@ -85,6 +90,14 @@ def test_a_recipe_parses(text, tmp_path):
     assert table.load_recipe(tmp_path / "recipe.yaml").method in table.METHODS
 
 
+@pytest.mark.parametrize(
+    "text", [text for text in every("yaml") if re.search("^recipe:", text, re.MULTILINE)]
+)
+def test_a_sweep_parses(text, tmp_path):
+    (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
+    assert len(load_sweep(tmp_path / "sweep.yaml").runs) > 1
+
+
 @pytest.mark.parametrize("program", every("python"))
 def test_a_program_runs(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -97,6 +110,10 @@ def test_the_guide_to_levelling_names_every_option():
     wanted = {name for name in LevelRecipe.model_fields if name not in ("method", *parts)}
     wanted |= {f"{part}.{name}" for part, rule in parts.items() for name in rule.model_fields}
     assert wanted <= named, wanted - named
+
+
+def test_the_guide_to_sweeps_names_every_key():
+    assert set(SweepSpec.model_fields) <= set(re.findall(r"`([a-z]+):?`", PAGES["docs/sweeps.md"]))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -12,21 +12,30 @@ from isogloss.core.config import Document, parse_document, recipe_hash, to_yaml
 from isogloss.core.run import read_run
 from isogloss.methods.planning import plan
 from isogloss.methods.shipped import recipe_text, shipped_recipes
+from isogloss.methods.sweep_file import load_sweep
 from isogloss.methods.table import load_recipe, resolve, run_recipe
 from isogloss.report.page import stage_folders
 from tiny_runs import PRETRAIN, ran, shortened
 
-RECIPES = sorted(shipped_recipes())
+SHIPPED = sorted(shipped_recipes())
+RECIPES = [name for name in SHIPPED if not name.startswith("sweeps/")]
+SWEEPS = [name for name in SHIPPED if name.startswith("sweeps/")]
 BENCHMARKS = sorted(Path(__file__).parents[1].glob("benchmarks/**/*.yaml"))
 TINY = [name for name in RECIPES if name.startswith("tiny/")]
 PAPERS = [name for name in RECIPES if name.startswith("papers/")]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_shipped_sweep_expands_into_recipes_that_can_be_planned(name):
+    for run in load_sweep(name).runs:
+        assert plan(run.recipe)
 
 
 def test_every_shipped_recipe_is_tiny_or_a_paper_s():
     assert sorted(TINY + PAPERS) == RECIPES
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_recipe_says_what_it_does(name):
     assert shipped_recipes()[name].endswith(".")
 

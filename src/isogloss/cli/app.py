@@ -10,6 +10,7 @@ import typer
 from isogloss.cli.delta import delta_app
 from isogloss.cli.level import level
 from isogloss.cli.measure import bench, budget, budget_check
+from isogloss.cli.sweep import sweep
 
 if TYPE_CHECKING:
     from isogloss.vocab.alphabet import Alphabet
@@ -27,6 +28,7 @@ recipes_app = typer.Typer(
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(delta_app, name="delta")
 app.command()(level)
+app.command()(sweep)
 app.command()(bench)
 app.command()(budget)
 app.command("budget-check")(budget_check)
@@ -70,9 +72,16 @@ def demo(out: Out = Path("runs")) -> None:
 
 
 @app.command()
-def run(recipe: Recipe, set_: Set = None, out: Out = Path("runs")) -> None:
+def run(
+    recipe: Recipe,
+    set_: Set = None,
+    out: Out = Path("runs"),
+    name: Annotated[
+        str | None, typer.Option(help="Of a new run folder, after the date; default: the recipe's.")
+    ] = None,
+) -> None:
     """Run a recipe; a finished one costs nothing, a stopped one goes on where it was."""
-    _run(recipe, set_ or [], out)
+    _run(recipe, set_ or [], out, name)
 
 
 @app.command()
@@ -84,11 +93,16 @@ def plan(
         bool, typer.Option("--count", help="Count the corpora, to know the size of a trimmed vocabulary.")
     ] = False,
 ) -> None:
-    """Print what a recipe would cost (parameters, steps, memory, disk) without running it."""
+    """Print what a recipe or a sweep would cost (parameters, steps, memory, disk) without running it."""
     from isogloss.cli.show import print_plans
+    from isogloss.cli.show_sweep import print_sweep_plan
     from isogloss.methods.planning import plan as plan_recipe
-    from isogloss.methods.table import load_recipe
+    from isogloss.methods.sweep_file import expand, is_sweep
+    from isogloss.methods.table import load_recipe, recipe_document
 
+    if is_sweep(document := recipe_document(recipe)) and not set_:
+        print_sweep_plan(expand(document), out)
+        return
     print_plans(plan_recipe(load_recipe(recipe, overrides=set_ or []), out=out, count=count))
 
 
@@ -209,8 +223,8 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from t
     typer.echo(recipe_text(name), nl=False)
 
 
-def _run(recipe: str, overrides: list[str], out: Path) -> None:
+def _run(recipe: str, overrides: list[str], out: Path, name: str | None = None) -> None:
     from isogloss.cli.show_run import carry_out
     from isogloss.methods.table import load_recipe
 
-    carry_out(load_recipe(recipe, overrides=overrides), out)
+    carry_out(load_recipe(recipe, overrides=overrides), out, name=name)

@@ -13,9 +13,9 @@ from isogloss.report.console import print_run
 from isogloss.report.page import stage_folders
 
 
-def carry_out(recipe: Any, out: Path) -> None:
-    """Run it, print what each stage left, and where the page lies."""
-    folder = run_recipe(recipe, out=out)
+def carry_out(recipe: Any, out: Path, *, name: str | None = None) -> None:
+    """Run it, print what each stage left, and where the page lies; `name` as in `run_recipe`."""
+    folder = run_recipe(recipe, out=out, name=name)
     if not is_main():
         return
     for part in stage_folders(folder) or [folder]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, get_args
@@ -155,21 +155,59 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     Raises:
         RecipeError: no `=`, or a path that runs through something that is not a mapping or list.
     """
-    values = json.loads(json.dumps(document.values))
-    origins = dict(document.origins)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        parts = name.strip().split(".")
-        if not equals or not all(parts):
+        if not equals or not all(name.strip().split(".")):
             raise RecipeError(
                 f"--set {assignment}", wanted="--set dotted.key=value", fix="for example --set seed=1"
             )
-        keys: KeyPath = tuple(int(part) if part.isdigit() else part for part in parts)
-        _assign(values, keys, _value(text, assignment), assignment)
-        for depth in range(1, len(keys)):
-            origins.setdefault(keys[:depth], f"--set {assignment}")
-        origins[keys] = f"--set {assignment}"
-    return Document(values, origins, document.source)
+        origin = f"--set {assignment}"
+        value = _value(text, assignment)
+        document = lay_over(document, key_path(name), value, origins={(): origin})
+    return document
+
+
+def key_path(dotted_key: str) -> KeyPath:
+    """`phase1.steps` as `("phase1", "steps")`; a part in digits is a place in a list."""
+    return tuple(int(part) if part.isdigit() else part for part in dotted_key.strip().split("."))
+
+
+def lay_over(
+    document: Document, path: KeyPath, value: Any, *, origins: Mapping[KeyPath, str] | None = None
+) -> Document:
+    """A document with another value at a key path; mappings that lead there are made where there are none.
+
+    Args:
+        path: at least one key.
+        value: plain Python, as YAML gives it.
+        origins: where the value and the parts of it came from, by their paths inside it; () is the value's.
+
+    Raises:
+        RecipeError: the path runs through an entry that a list does not have.
+    """
+    origins = origins or {}
+    values = json.loads(json.dumps(document.values))
+    origin = origins.get((), document.source)
+    _assign(values, path, json.loads(json.dumps(value)), origin)
+    kept = {known: place for known, place in document.origins.items() if known[: len(path)] != path}
+    for depth in range(1, len(path)):
+        kept.setdefault(path[:depth], origin)
+    kept |= {(*path, *inner): place for inner, place in origins.items()}
+    return Document(values, kept, document.source)
+
+
+def part(document: Document, path: KeyPath) -> Document:
+    """The mapping at a key path as a document of its own, which knows the lines it stands on."""
+    values: Any = document.values
+    for key in path:
+        values = values[key]
+    return Document(values, origins_below(document, path), document.source)
+
+
+def origins_below(document: Document, path: KeyPath) -> dict[KeyPath, str]:
+    """The origins of a value and its parts, by their paths inside it; () is the value's own."""
+    depth = len(path)
+    return {known[depth:]: origin for known, origin in document.origins.items() if known[:depth] == path}
 
 
 def _value(text: str, assignment: str) -> Any:
@@ -183,26 +221,26 @@ def _value(text: str, assignment: str) -> Any:
         ) from error
 
 
-def _assign(values: Any, keys: KeyPath, value: Any, assignment: str) -> None:
+def _assign(values: Any, keys: KeyPath, value: Any, origin: str) -> None:
     for depth, key in enumerate(keys[:-1]):
         if isinstance(values, list):
-            _check_index(values, key, keys[: depth + 1], assignment)
+            _check_index(values, key, keys[: depth + 1], origin)
             values = values[int(key)]
         else:
             if not isinstance(values.get(key), dict | list):
                 values[key] = {}
             values = values[key]
     if isinstance(values, list):
-        _check_index(values, keys[-1], keys, assignment)
+        _check_index(values, keys[-1], keys, origin)
     values[keys[-1]] = value
 
 
-def _check_index(values: list[Any], key: str | int, path: KeyPath, assignment: str) -> None:
+def _check_index(values: list[Any], key: str | int, path: KeyPath, origin: str) -> None:
     if not isinstance(key, int) or key >= len(values):
         raise RecipeError(
             f"{dotted(path)} is not an entry of the list, which has {len(values)}",
             wanted=f"a number from 0 to {len(values) - 1}",
-            where=f"--set {assignment}",
+            where=origin,
         )
 
 
@@ -217,7 +255,17 @@ def validate(document: Document, schema: type[RecordType]) -> RecordType:
     except ValidationError as error:
         problems = [_problem(document, schema, details) for details in error.errors()]
         merged = _merged(problems)
-        raise (merged[0] if len(merged) == 1 else _Several(merged)) from None
+        raise several(merged) from None
+
+
+def several(problems: Sequence[RecipeError]) -> RecipeError:
+    """One error that tells of one problem or more."""
+    return problems[0] if len(problems) == 1 else _Several(problems)
+
+
+def problems_of(error: RecipeError) -> Sequence[RecipeError]:
+    """The problems that one error tells of."""
+    return error.problems if isinstance(error, _Several) else [error]
 
 
 def _merged(problems: Sequence[RecipeError]) -> list[RecipeError]:
@@ -237,12 +285,12 @@ class _Several(RecipeError):
     """Problems of one recipe, told one after another."""
 
     def __init__(self, problems: Sequence[RecipeError]) -> None:
-        self._problems = problems
+        self.problems = problems
         first = problems[0]
         super().__init__(first.got, wanted=first.wanted, fix=first.fix, where=first.where)
 
     def message(self) -> str:
-        return "\n".join(problem.message() for problem in self._problems)
+        return "\n".join(problem.message() for problem in self.problems)
 
 
 def _problem(document: Document, schema: type[Record], details: Details) -> RecipeError:

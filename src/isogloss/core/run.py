@@ -34,6 +34,8 @@ from isogloss.core.files import disk_errors, remove_leftovers, write_bytes, writ
 from isogloss.core.processes import from_main, is_main, wait_for_all
 
 State = Literal["running", "finished", "failed"]
+STOPPED = "stopped from the keyboard"
+"""Why a run failed that did not: it only has to be gone on with."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,7 @@ def _write_status(folder: Path, state: State, *, why: str | None = None) -> None
 
 def _why(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "stopped from the keyboard"
+        return STOPPED
     return str(error) if isinstance(error, IsoglossError) else f"{type(error).__name__}: {error}"
 
 

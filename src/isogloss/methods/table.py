@@ -30,11 +30,14 @@ def load_recipe(recipe: str | Path, *, overrides: Iterable[str] = ()) -> Any:
     Raises:
         RecipeError: no such recipe, or something in it is wrong; the message has the line.
     """
-    text = str(recipe)
-    document = (
-        read_document(Path(text)) if is_file_name(text) else parse_document(recipe_text(text), source=text)
-    )
-    return resolve(override(document, overrides))
+    return resolve(override(recipe_document(str(recipe)), overrides))
+
+
+def recipe_document(recipe: str) -> Document:
+    """A file or a shipped recipe as written; see `load_recipe`."""
+    if is_file_name(recipe):
+        return read_document(Path(recipe))
+    return parse_document(recipe_text(recipe), source=recipe)
 
 
 def resolve(document: Document) -> Any:
@@ -44,6 +47,7 @@ def resolve(document: Document) -> Any:
         raise RecipeError(
             "the key 'method' is missing",
             wanted=f"method: one of {', '.join(METHODS)}",
+            fix="`isogloss sweep` carries out a sweep" if "grid" in document.values else "",
             where=document.source,
         )
     if method not in METHODS:
@@ -59,16 +63,19 @@ def resolve(document: Document) -> Any:
     return recipe
 
 
-def run_recipe(recipe: Any, *, out: Path = Path("runs")) -> Path:
+def run_recipe(recipe: Any, *, out: Path = Path("runs"), name: str | None = None) -> Path:
     """Carry a recipe out and write its report; the run folder.
 
     The folder is found again by the recipe: finished, it costs nothing; stopped, it goes on.
+
+    Args:
+        name: of a new folder, after the date; None takes the recipe's, or the method's.
 
     Raises:
         IsoglossError: whatever is wrong with the recipe's files and models; what can be known beforehand is
             said before anything runs.
     """
-    folder = find_run(out, recipe, name=recipe.name or recipe.method)
+    folder = find_run(out, recipe, name=name or recipe.name or recipe.method)
     page = folder / "report.html"
     if read_status(folder).get("state") != "finished":
         check(recipe)

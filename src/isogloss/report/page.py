@@ -149,10 +149,11 @@ def page(runs: Sequence[tuple[Path, Sequence[Path]]]) -> str:
         runs: each run folder with those of its stages.
     """
     view = _page_view([(read_run(folder), [read_run(stage) for stage in stages]) for folder, stages in runs])
-    return _environment().get_template("page.html.j2").render(page=view)
+    return templates().get_template("page.html.j2").render(page=view)
 
 
-def _environment() -> Any:
+def templates() -> Any:
+    """The templates of all pages, with what they may ask."""
     import jinja2
 
     environment = jinja2.Environment(

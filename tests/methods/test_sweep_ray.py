@@ -1,0 +1,55 @@
+"""A sweep on a Ray cluster of two workers, started here."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+import yaml
+
+from isogloss.core.config import parse_document
+from isogloss.core.errors import UserError
+from isogloss.methods.runners.cluster import on_cluster
+from isogloss.methods.sweep import sweep
+from isogloss.methods.sweep_file import expand
+from tiny_runs import PRETRAIN
+
+SMALL = PRETRAIN | {"dev": {}, "training": PRETRAIN["training"] | {"steps": 2, "evaluate_every": None}}
+
+
+def sweep_of(**varied):
+    values = {"recipe": SMALL, "name": "small", "metrics": ["perplexity"], **varied}
+    return expand(parse_document(yaml.safe_dump(values, sort_keys=False), source="small.yaml"))
+
+
+def test_without_ray_the_command_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'isogloss\[cluster\]'"):
+        on_cluster("local")
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'isogloss[cluster]'")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(UserError, match="no Ray cluster answers"):
+        sweep(sweep_of(seeds=[0]), out=tmp_path, runner=on_cluster(f"127.0.0.1:{port}"))
+
+
+@pytest.mark.slow
+def test_two_workers_carry_out_three_runs_and_a_failure_is_told(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'isogloss[cluster]'")
+    (tmp_path / "empty").mkdir()
+    broken = {"tokenizer": str(tmp_path / "empty"), "vocabulary": None}
+    found = sweep(
+        sweep_of(runs={"a": {"seed": 1}, "b": {"seed": 2}, "broken": broken}),
+        out=tmp_path,
+        runner=on_cluster("local", at_once=2, threads=1),
+        retries=0,
+        threads=1,
+    )
+    assert [one.state for one in found.standings] == ["finished", "finished", "failed"]
+    assert "tokenizer" in found.failed[0].why
+    assert (found.folder / "sweep.csv").read_text(encoding="utf-8").count("finished") == 2
