@@ -13,6 +13,7 @@ import yaml
 
 from isogloss.cli import main
 from isogloss.methods import shipped, table
+from isogloss.methods.alignment import AlignmentRule
 from isogloss.methods.guards import GuardRule
 from isogloss.methods.level import LevelRecipe
 from isogloss.methods.self_distillation import SelfDistillation
@@ -23,7 +24,7 @@ from tiny_runs import shortened
 ROOT = Path(__file__).parents[1]
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "docs/levelling.md", "docs/sweeps.md")
+    for name in ("README.md", "docs/levelling.md", "docs/sweeps.md", "docs/alignment.md")
 }
 
 NOT_RUN = {
@@ -114,6 +115,12 @@ def test_the_guide_to_levelling_names_every_option():
 
 def test_the_guide_to_sweeps_names_every_key():
     assert set(SweepSpec.model_fields) <= set(re.findall(r"`([a-z]+):?`", PAGES["docs/sweeps.md"]))
+
+
+def test_the_page_about_alignment_names_every_option():
+    named = set(re.findall(r"`([a-z_.]+)`", PAGES["docs/alignment.md"]))
+    wanted = {f"alignment.{name}" for name in AlignmentRule.model_fields}
+    assert wanted <= named, wanted - named
 
 
 @pytest.mark.parametrize("page", PAGES)

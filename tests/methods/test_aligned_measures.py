@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 from transformers import AutoModelForMaskedLM
 
 from every_family import small_model
 from isogloss.core.errors import DataError
 from isogloss.data.tokens import TokenFile
+from isogloss.methods.aligned_rows import piece_counts, word2vec_rows
 from isogloss.methods.aligned_text import AlignedText, aligned_text, pairs_of
-from isogloss.methods.alignment import measured, piece_counts
+from isogloss.methods.alignment import measured
 from isogloss.models.backbone import load_model, load_tokenizer
 from isogloss.models.tasks import TaskModel
 from isogloss.report.measurements import measurements
@@ -151,6 +153,20 @@ def test_anchors_have_no_part_in_the_comparison_of_rows(cloned):
         occurrences={EN: anchors, CLONE: anchors},
     )
     assert not [one for one in found if one.metric == "embedding_cosine"]
+
+
+def test_the_word2vec_control_compares_the_same_rows(cloned):
+    tokenizer = load_tokenizer(cloned.folder / "model")
+    text = aligned_text({EN: WORLD[EN]}, clones=[CLONE])
+    stream = [
+        np.array(tokenizer.of(tag)(line)["input_ids"]) for tag in text.languages for line in text.texts[tag]
+    ]
+    found = list(word2vec_rows(stream, tokenizer, [(EN, CLONE)], hidden=8))
+    overall = {
+        one.part: one.value.value for one in found if one.metric == "embedding_cosine" and not one.frequency
+    }
+    assert overall.keys() == {"input", "output"}
+    assert abs(overall["input"]) < 0.5
 
 
 def test_a_model_that_knows_no_difference_between_clones_is_aligned_in_all():

@@ -10,11 +10,11 @@ from isogloss.core.errors import DataError
 from isogloss.core.languages import original_of
 from isogloss.data.lines import suffix
 from isogloss.data.parallel import ParallelText, aligned, from_lines, from_tables
+from isogloss.methods.finding import Pair
 from isogloss.methods.records import ByLanguage
 from isogloss.methods.sources import MiniatureText, miniature
 
 _TABLES = (".tsv", ".csv", ".jsonl")
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

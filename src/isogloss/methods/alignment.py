@@ -6,7 +6,6 @@ A recipe's `alignment` measures it at the end of a run; `measured` does the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +22,6 @@ from isogloss.analysis.alignment import (
     mean_estimates,
     retrieval,
 )
-from isogloss.analysis.embeddings import row_alignment
 from isogloss.core.by_language import tokenizer_of
 from isogloss.core.config import Record
 from isogloss.core.languages import original_of
@@ -33,17 +31,16 @@ from isogloss.data.encode import MASK_EVERY, encode
 from isogloss.data.features import collate
 from isogloss.data.pieces import padding_id
 from isogloss.data.records import TextExample
-from isogloss.data.tokens import TokenFile
 from isogloss.evaluate.gradients import gradient_cosines
 from isogloss.evaluate.states import Reading, hidden_states, readings, sentence_states
-from isogloss.methods.aligned_text import AlignedText, Pair, pairs_of
+from isogloss.methods.aligned_rows import Occurrences, model_rows
+from isogloss.methods.aligned_text import AlignedText, pairs_of
+from isogloss.methods.finding import Finding, Pair
 from isogloss.methods.records import ByLanguage
-from isogloss.models.anatomy import anatomy
 from isogloss.models.tasks import TaskModel
 
 PHASE = SPLIT = "aligned"
 _LEAST_TEXTS = 4  # of the debiased CKA
-_COUNTED_AT_ONCE = 1 << 24
 
 
 class AlignmentRule(Record):
@@ -64,33 +61,6 @@ class AlignmentRule(Record):
     gradients: int = Field(default=100, ge=0)
     pairs: Literal["first", "all"] = "first"
     sketch: int | None = Field(default=None, ge=16)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One number about two languages.
-
-    Attributes:
-        metric: hidden_cosine, hidden_cosine_floor, hidden_cosine_chance, each also with `_centred`; cka;
-            retrieval_accuracy, retrieval_mrr, each also with `_centred`; gradient_cosine; embedding_cosine,
-            embedding_cosine_floor.
-        value: with its interval over texts (over pieces for rows), NaN where there is none.
-        languages: compared; retrieval looks for texts of the first among those of the second.
-        layer: the number of a hidden state, or for gradients of a layer; None for a number over all.
-        part: gradient_cosine: the kind of tensor; embedding_*: "input" or "output" rows.
-        frequency: embedding_cosine: the least count of its bin; None over all pieces.
-    """
-
-    metric: str
-    value: Estimate
-    languages: Pair
-    layer: int | None = None
-    part: str | None = None
-    frequency: float | None = None
-
-
-Occurrences = Mapping[str, Mapping[str, int]]
-"""By language, how often each piece was read in training."""
 
 
 def log_alignment(
@@ -184,16 +154,7 @@ def measured(
     if gradients:
         yield from _of_gradients(subject, readers, text, pairs, length, gradients, sketch, seed)
     if occurrences is not None:
-        for pair in pairs:
-            yield from _of_rows(subject, readers, pair, occurrences, seed)
-
-
-def piece_counts(file: TokenFile, tokenizer: Any) -> dict[str, int]:
-    """How often each piece of a tokenizer stands in a file that it read."""
-    counts = np.zeros(len(tokenizer), dtype=np.int64)
-    for start in range(0, len(file.ids), _COUNTED_AT_ONCE):
-        counts += np.bincount(file.ids[start : start + _COUNTED_AT_ONCE], minlength=len(counts))
-    return {piece: int(counts[index]) for piece, index in tokenizer.get_vocab().items() if counts[index]}
+        yield from model_rows(subject, tokenizer, pairs, occurrences, seed=seed)
 
 
 def _rows(
@@ -306,37 +267,6 @@ def _batch(subject: TaskModel, reader: Any, text: str, tag: str, length: int) ->
     device = next(subject.parameters()).device
     batch = collate(features, padding_id(reader)) if features else {}
     return {name: tensor.to(device) for name, tensor in batch.items()}
-
-
-def _of_rows(
-    subject: TaskModel, readers: Mapping[str, Any], pair: Pair, occurrences: Occurrences, seed: int
-) -> Iterator[Finding]:
-    """Rows of pieces that both languages have under different ids; nothing where they share them all."""
-    first, second = (readers[tag].get_vocab() for tag in pair)
-    read = [occurrences.get(tag, {}) for tag in pair]
-    # The mean over both languages: how often one row was moved.
-    counts = {piece: sum(own.get(piece, 0) for own in read) // 2 for piece in first if piece in second}
-    pieces = [piece for piece, count in counts.items() if count and first[piece] != second[piece]]
-    if not pieces:
-        return
-    ids = [[vocabulary[piece] for piece in pieces] for vocabulary in (first, second)]
-    for part, table in _tables(subject).items():
-        found = row_alignment(table[ids[0]], table[ids[1]], [counts[piece] for piece in pieces], seed=seed)
-        nothing = float("nan")
-        yield Finding("embedding_cosine", found.cosine, pair, part=part)
-        yield Finding("embedding_cosine_floor", Estimate(found.floor, nothing, nothing), pair, part=part)
-        for one in found.bins:
-            yield Finding("embedding_cosine", one.cosine, pair, part=part, frequency=one.low)
-
-
-def _tables(subject: TaskModel) -> dict[str, npt.NDArray[np.float32]]:
-    """Input rows, and output rows where they are others."""
-    parts = anatomy(subject)
-    tables = {"input": parts.embedding.weight}
-    own = getattr(parts.lm_head, "weight", None)
-    if own is not None and own is not parts.embedding.weight:
-        tables["output"] = own
-    return {name: table.detach().float().cpu().numpy() for name, table in tables.items()}
 
 
 def _mean(values: npt.NDArray[np.float64], seed: int) -> Estimate:

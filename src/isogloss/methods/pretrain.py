@@ -19,8 +19,9 @@ from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.tokens import TokenFile
+from isogloss.methods.aligned_rows import piece_counts
 from isogloss.methods.aligned_text import aligned_text
-from isogloss.methods.alignment import AlignmentRule, log_alignment, piece_counts
+from isogloss.methods.alignment import AlignmentRule, log_alignment
 from isogloss.methods.clones import ClonedText, cloned_text
 from isogloss.methods.inventory import note_model
 from isogloss.methods.pretrain_vocabulary import TokenizersSpec, VocabularySpec, note_anchors, tokenizer_in
