@@ -38,7 +38,8 @@ def tsv(*rows, newline="\n"):
 
 
 def test_every_task_names_formats_that_exist_and_a_deciding_metric():
-    assert list(TASKS) == ["nli", "paraphrase", "topic", "copa", "cloze", "ner", "pos", "parsing", "qa", "lm"]
+    labelled = ["nli", "paraphrase", "topic", "classify", "classify-pairs"]
+    assert list(TASKS) == [*labelled, "copa", "cloze", "ner", "pos", "parsing", "qa", "lm"]
     for name, task in TASKS.items():
         assert task.name == name
         assert task.metrics

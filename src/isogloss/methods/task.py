@@ -82,7 +82,8 @@ class TaskTraining(TaskData):
         beside: task models to score on the same test sets, by the name that tables have for each, such as
             {teacher: runs/NAME/model}.
         pooling: how a text becomes one vector for classification: "mean" of all states, or "first", the
-            architecture's own classifier. None takes the mean, where there is no `prompt`.
+            architecture's own classifier, which in a causal model reads the last token. None takes the mean,
+            where there is no `prompt`. Padding is never read.
         prompt: do without a head for classes: ask the language model by its own, and tune how it fills the
             gap. The name of a shipped prompt, a file, or `patterns` and `verbalisers`. None takes a head.
         max_length: tokens of the longest input; longer ones are cut or windowed by kind. None takes what the

@@ -18,6 +18,15 @@ def mean_pool(
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def last_state(
+    hidden: Float[Tensor, "rows length hidden"],
+    mask: Int[Tensor, "rows length"],
+) -> Float[Tensor, "rows hidden"]:
+    """The hidden state of the last token where `mask` is 1; of the first for a row that is all padding."""
+    last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+
 class MeanClassifier(nn.Module):
     """Mean pooling and a linear layer: one score per class and row.
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from isogloss.core.errors import CheckpointError, ModelError
 from isogloss.core.files import MANIFEST, check_folder, whole_folder, write_json
+from isogloss.data.pieces import padding_id
 from isogloss.data.prompts import Prompt
 from isogloss.data.records import Kind
 from isogloss.models.backbone import (
@@ -39,6 +40,8 @@ def save_task_model(model: TaskModel, tokenizer: Any, folder: Path) -> None:
         "pooling": model.pooling,
         "own_head": model.head is not None,
     } | ({} if model.prompt is None else {"prompt": model.prompt.model_dump()})
+    if model.kind == "label" and model.objective == "causal" and model.head is None:
+        model.config.pad_token_id = padding_id(tokenizer)  # by which transformers finds the last token
     with quiet(), whole_folder(folder) as unfinished:
         model.model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)

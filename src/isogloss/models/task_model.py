@@ -19,7 +19,7 @@ from isogloss.losses.combine import mean_over
 from isogloss.losses.logits import cross_entropy
 from isogloss.models.entries import entry_scores, reading_only
 from isogloss.models.families import family_of
-from isogloss.models.heads import by_group
+from isogloss.models.heads import by_group, last_state
 
 Pooling: TypeAlias = Literal["first", "mean"]
 
@@ -154,9 +154,14 @@ def _label(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
 
 
 def _row_scores(model: TaskModel, batch: Mapping[str, Tensor]) -> Float[Tensor, "rows classes"]:
-    if model.head is None:
+    if model.head is not None:
+        return model.head(model.run(batch).last_hidden_state, batch["attention_mask"])
+    if model.objective != "causal":
         return model.run(batch).logits
-    return model.head(model.run(batch).last_hidden_state, batch["attention_mask"])
+    # The stock classifier takes the last token that is not its configuration's padding: where the tokenizer
+    # pads with another, that is padding, and where the end of text pads, an end of text is passed by.
+    states = model.backbone(**model.inputs_of(batch)).last_hidden_state
+    return model.model.score(last_state(states, batch["attention_mask"]))
 
 
 def _if_gold(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor | None:

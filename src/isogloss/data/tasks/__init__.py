@@ -71,6 +71,8 @@ TASKS: dict[str, Task] = {
             {"pairs": True, "known": PARAPHRASE_LABELS},
         ),
         Task("topic", "label", ("table",), ("accuracy", "macro_f1"), None, {"pairs": False}),
+        Task("classify", "label", ("table",), ("accuracy", "macro_f1"), None, {"pairs": False}),
+        Task("classify-pairs", "label", ("table",), ("accuracy", "macro_f1"), None, {"pairs": True}),
         Task("copa", "choice", ("xcopa",), ("accuracy",)),
         Task("cloze", "gap", ("geomlama",), ("accuracy", "mrr")),
         Task("ner", "tags", ("columns",), ("span_f1", "accuracy")),
@@ -118,8 +120,8 @@ def read(
         language: the file's language, in any spelling.
         format: a name of `FORMATS`; None guesses it from task, file name and content.
         limit: read this many examples at most, from the start; None reads all.
-        **options: of the format's reader, such as `labels` (a file of XNLI's test labels), `columns`, `spans`
-            (of `squad.questions`), or `column` (of a corpus).
+        **options: of the format's reader, such as `labels` (a file of XNLI's test labels), `columns`, `names`
+            (of labels that are numbers), `spans` (of `squad.questions`), or `column` (of a corpus).
 
     Raises:
         DataError: unknown task or format, whatever is wrong with the file (named with its place), or a file

@@ -1,8 +1,9 @@
 """Texts, or pairs of them, with a label: TSV, CSV and JSON lines, with a header or without.
 
-A header is known by its column names (table below); AmericasNLI, SICK, SIB-200 and the originals of XNLI and
-PAWS-X have one, their XTREME and XGLUE forms do not. Without one, the columns of a pair task are first text,
-second text and, where there is a third, the label; those of a single-text task are text and label.
+A header is known by its column names (table below); AmericasNLI, SICK, SIB-200, GLUE (but for CoLA) and the
+originals of XNLI and PAWS-X have one, their XTREME and XGLUE forms do not. Without one, the columns of a pair
+task are first text, second text and, where there is a third, the label; those of a single-text task are text
+and label.
 
 Oddities of real files: SICK shouts its labels (CRLF in one split); PAWS-X and XNLI tests come without labels,
 XNLI's in a file of their own; cells may be quoted or not within one file (`rows.unquoted`); three premises of
@@ -23,9 +24,15 @@ from isogloss.data.records import LabelExample
 from isogloss.data.rows import cell_rows, json_rows, missing_column
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "text": ("text", "premise", "sentence1", "sentence_a", "sentence", "text1"),
-    "pair": ("hypothesis", "sentence2", "sentence_b", "text2"),
-    "label": ("label", "category", "gold_label", "entailment_judgment", "topic", "class"),
+    "text": (
+        *("text", "premise", "sentence1", "sentence_a", "question1", "#1 string", "question", "sentence"),
+        "text1",
+    ),
+    "pair": ("hypothesis", "sentence2", "sentence_b", "question2", "#2 string", "text2", "sentence"),
+    "label": (
+        *("label", "category", "gold_label", "entailment_judgment", "topic", "class", "is_duplicate"),
+        "quality",
+    ),
     "id": ("id", "index_id", "pair_id", "pairid", "idx", "guid"),
     "language": ("language", "lang"),
 }
@@ -39,7 +46,8 @@ def labelled(
     pairs: bool,
     known: Sequence[str] | None = None,
     labels: Path | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | int] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Iterator[LabelExample]:
     """The rows of a file as labelled texts.
 
@@ -52,17 +60,21 @@ def labelled(
             takes any. An empty label, and SNLI's `-`, are no gold.
         labels: a file with one label a line, for a file without them.
         columns: from role (`text`, `pair`, `label`, `id`, `language`) to the name of the header's column, for
-            names that the table lacks.
+            names that the table lacks; or to its number from 1, in a file without a header.
+        names: what the labels 0, 1, 2, ... of a file that numbers them mean; -1 is then no gold. None takes
+            labels as they are written.
 
     Raises:
         DataError: a row of another width, a column that is not there, a label that is not known, as many
             labels as rows not in the labels file, or no row in this language.
     """
     tag = find_language(language).tag
-    rows = _in_language(_roles(path, pairs=pairs, columns=columns or {}), tag, path)
+    numbered = bool(columns) and all(isinstance(column, int) for column in (columns or {}).values())
+    spelt = {role: str(column) for role, column in (columns or {}).items()}
+    rows = _in_language(_roles(path, pairs=pairs, columns=spelt, numbered=numbered), tag, path)
     for number, (row, label) in enumerate(_with_gold(rows, path, labels), start=1):
         identifier, pair = row.get("id") or str(number), row["pair"] if pairs else None
-        yield LabelExample(identifier, tag, row["text"], pair, _label(label, known))
+        yield LabelExample(identifier, tag, row["text"], pair, _label(_named(label, names), known))
 
 
 class _Spelt(NamedTuple):
@@ -115,6 +127,20 @@ def _means(spelt: str, tag: str) -> bool:
         return False
 
 
+def _named(given: _Spelt, names: Sequence[str] | None) -> _Spelt:
+    """A label that is a number, by its name."""
+    number = (given.spelt or "").strip()
+    if names is None or number in ("", "-1"):
+        return given if names is None else _Spelt(None, given.where)
+    if not number.isdigit() or int(number) >= len(names):
+        raise DataError(
+            f"label {number!r}",
+            wanted=f"a number from 0 to {len(names) - 1}, as `names` says",
+            where=given.where,
+        )
+    return _Spelt(names[int(number)], given.where)
+
+
 def _label(given: _Spelt, known: Sequence[str] | None) -> str | None:
     spelt = (given.spelt or "").strip()
     if spelt in ("", "-"):
@@ -127,10 +153,15 @@ def _label(given: _Spelt, known: Sequence[str] | None) -> str | None:
     raise DataError(f"unknown label {spelt!r}", wanted=f"one of {', '.join(known)}", where=given.where)
 
 
-def _roles(path: Path, *, pairs: bool, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _roles(
+    path: Path, *, pairs: bool, columns: Mapping[str, str], numbered: bool
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row by role: `text` and, for pairs, `pair` always, the others where the file has them."""
     needed = ("text", "pair") if pairs else ("text",)
-    rows = _json_cells(path) if suffix(path) == ".jsonl" else _header_cells(path, needed, columns)
+    if suffix(path) == ".jsonl":
+        rows = _json_cells(path)
+    else:
+        rows = _numbered_cells(path) if numbered else _header_cells(path, needed, columns)
     for line, cells in rows:
         row = {role: cells[name] for role, name in _columns_of(cells, columns).items()}
         for role in needed:
@@ -143,6 +174,8 @@ def _columns_of(cells: Mapping[str, Any], columns: Mapping[str, str]) -> dict[st
     """From role to the column that plays it, of those in these cells."""
     lower = {name.strip().casefold(): name for name in cells}
     found = {role: next((lower[n] for n in names if n in lower), None) for role, names in ROLES.items()}
+    if found["pair"] == found["text"]:  # GLUE's QNLI has a question and a sentence, others a sentence alone
+        found["pair"] = None
     chosen = {**found, **{role: name if name in cells else None for role, name in columns.items()}}
     return {role: name for role, name in chosen.items() if name is not None}
 
@@ -150,6 +183,12 @@ def _columns_of(cells: Mapping[str, Any], columns: Mapping[str, str]) -> dict[st
 def _json_cells(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     for line, row in json_rows(path):
         yield line, {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+def _numbered_cells(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Of a file without a header, the cells by their numbers from 1."""
+    for line, cells in cell_rows(path):
+        yield line, {str(number): cell for number, cell in enumerate(cells, start=1)}
 
 
 def _header_cells(
