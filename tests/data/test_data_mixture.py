@@ -12,12 +12,12 @@ from isogloss.core.errors import RecipeError
 from isogloss.data.mixture import (
     Mixture,
     MixtureSpec,
-    fixed_shares,
     proportional_shares,
     tempered_shares,
     unimax_shares,
 )
 from isogloss.data.order import shuffled
+from isogloss.data.timeline import fixed_shares
 
 SHARES = {"en-Latn": 0.7, "sw-Latn": 0.2, "tr-Latn": 0.1}
 TOKENS = {"en-Latn": 10_000, "sw-Latn": 100, "tr-Latn": 1_000}

@@ -1,14 +1,15 @@
 """How much of each language: shares, and the draw that follows them.
 
-The language of draw *i* depends on (seed, *i*) alone, so any number of workers agree on it and a resumed run
-needs no saved state. A draw is one sequence, or one batch where batches are monolingual.
+The language of draw *i* depends on (seed, *i*, the shares in force at *i*) alone, so any number of workers
+agree on it and a resumed run needs no saved state. A draw is one sequence, or one batch where batches are
+monolingual.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,26 +19,16 @@ from isogloss.core.config import Record
 from isogloss.core.errors import RecipeError, did_you_mean
 from isogloss.core.fields import LanguageShares
 from isogloss.core.seeds import uniforms
+from isogloss.data.timeline import Shares, Timeline, fixed_shares
+
+Unit: TypeAlias = Literal["sequences", "tokens"]
+"""What a share is a share of."""
 
 _BLOCK = 1 << 14
 _BLOCKS_KEPT = 4
 _STREAM = "mixture"
 
-Shares = Mapping[str, float]
 Sizes = Mapping[str, int]
-
-
-def fixed_shares(shares: Shares) -> dict[str, float]:
-    """Given shares, scaled to sum to 1. A language with share 0 stays in the mixture and is never drawn."""
-    total = sum(shares.values())
-    wrong = {language: share for language, share in shares.items() if not 0 <= share < float("inf")}
-    if wrong or not total > 0:
-        raise RecipeError(
-            f"shares {dict(wrong or shares)}",
-            wanted="numbers of 0 or more, at least one of them above 0",
-            fix="correct the mixture's shares; they need not sum to 1",
-        )
-    return {language: share / total for language, share in shares.items()}
 
 
 def proportional_shares(tokens: Sizes) -> dict[str, float]:
@@ -96,20 +87,23 @@ def _checked(tokens: Sizes) -> Sizes:
 
 
 class Mixture:
-    """An endless stream of draws, each of one language, at fixed shares.
-
-    `texts` gives for each language the index of the first that reads the same text; (languages,).
+    """An endless stream of draws, each of one language, at the shares in force.
 
     `languages` and `draws` answer for any stretch of the stream in any order. Positions come from counts
     at block borders, worked out once as far as anyone has asked: a first look at draw 10^9 costs about half
     a minute, the next one a block of 16,384 draws.
+
+    `texts` gives for each language the index of the first that reads the same text; (languages,).
     """
 
-    def __init__(self, shares: Shares, *, seed: int, texts: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, shares: Shares | Timeline, *, seed: int, texts: Mapping[str, str] | None = None
+    ) -> None:
         """Start the stream.
 
         Args:
-            shares: per language, scaled to sum to 1; their order is the order of language indices.
+            shares: per language, scaled to sum to 1, or those of each draw; their order is the order of
+                language indices.
             seed: of the run.
             texts: the language whose text a language reads, for those that read another's: clones of one
                 language take turns through its text. None: each reads its own.
@@ -117,24 +111,70 @@ class Mixture:
         Raises:
             RecipeError: a negative share, or nothing above 0.
         """
-        self.shares = fixed_shares(shares)
-        self.names = tuple(self.shares)
-        self.seed = seed
+        timeline = shares if isinstance(shares, Timeline) else Timeline.of([(0, shares)])
+        self.names, self.seed = timeline.names, seed
         self.texts = _texts(self.names, texts or {})
-        self._upper = _upper_bounds(self.shares)
-        self._counts = np.zeros((1, len(self.names)), dtype=np.int64)
-        self._blocks: OrderedDict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = OrderedDict()
+        self._course = _Course(timeline, seed, self.texts)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The shares of each draw, as far as they are decided."""
+        return self._course.timeline
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of the first draw; where they never change, of every one."""
+        return self.timeline.at(0)
+
+    def change(self, first: int, shares: Shares) -> None:
+        """From draw `first` on, other shares; the draws before it stay as they are.
+
+        Another thread may be asking for earlier draws meanwhile: what it sees is whole, before or after.
+        """
+        self._course = self._course.changed(first, shares)
 
     def languages(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Language indices (into `names`) of draws start, …, stop - 1; (stop - start,)."""
-        drawn = uniforms(self.seed, _STREAM, np.arange(start, stop, dtype=np.uint64))
-        return np.searchsorted(self._upper, drawn, side="right").astype(np.int64)
+        return self._course.languages(start, stop)
+
+    def drawn(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """How many of draws start, …, stop - 1 each language has; (languages,)."""
+        counts = np.zeros(len(self.names), dtype=np.int64)
+        for first in range(start, stop, _BLOCK):
+            counts += np.bincount(self.languages(first, min(first + _BLOCK, stop)), minlength=len(self.names))
+        return counts
 
     def draws(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """`languages` of a stretch, and for each draw how many earlier ones had its language's text.
 
         Both (stop - start,).
         """
+        return self._course.draws(start, stop)
+
+
+class _Course:
+    """The draws of one timeline, and what was worked out of them so far."""
+
+    def __init__(self, timeline: Timeline, seed: int, texts: npt.NDArray[np.int64]) -> None:
+        self.timeline, self._seed, self._texts = timeline, seed, texts
+        self._counts = np.zeros((1, len(texts)), dtype=np.int64)
+        self._blocks: OrderedDict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = OrderedDict()
+
+    def changed(self, first: int, shares: Shares) -> _Course:
+        """What was counted of blocks that end before draw `first` still holds."""
+        course = _Course(self.timeline.then(first, shares), self._seed, self._texts)
+        course._counts = self._counts[: first // _BLOCK + 1]
+        return course
+
+    def languages(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        drawn = uniforms(self._seed, _STREAM, np.arange(start, stop, dtype=np.uint64))
+        found = np.empty(len(drawn), dtype=np.int64)
+        for first, end, upper in self.timeline.pieces(start, stop):
+            inside = slice(first - start, end - start)
+            found[inside] = np.searchsorted(upper, drawn[inside], side="right")
+        return found
+
+    def draws(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         if stop <= start:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         pieces = []
@@ -149,7 +189,7 @@ class Mixture:
         if block not in self._blocks:
             self._count_up_to(block)
             languages = self.languages(block * _BLOCK, (block + 1) * _BLOCK)
-            texts = self.texts[languages]
+            texts = self._texts[languages]
             self._blocks[block] = languages, self._counts[block][texts] + _ranks(texts)
             if len(self._blocks) > _BLOCKS_KEPT:
                 self._blocks.popitem(last=False)
@@ -160,9 +200,9 @@ class Mixture:
         """Extend the counts at block borders to the beginning of a block."""
         if block < len(self._counts):
             return
-        width = len(self.names)
+        width = len(self._texts)
         counts = [
-            np.bincount(self.texts[self.languages(b * _BLOCK, (b + 1) * _BLOCK)], minlength=width)
+            np.bincount(self._texts[self.languages(b * _BLOCK, (b + 1) * _BLOCK)], minlength=width)
             for b in range(len(self._counts) - 1, block)
         ]
         self._counts = np.vstack([self._counts, self._counts[-1] + np.cumsum(counts, axis=0)])
@@ -172,14 +212,6 @@ def _texts(names: tuple[str, ...], read: Mapping[str, str]) -> npt.NDArray[np.in
     """For each language, the first of those that read the same text; (languages,)."""
     whose = [read.get(name, name) for name in names]
     return np.array([whose.index(text) for text in whose], dtype=np.int64)
-
-
-def _upper_bounds(shares: Shares) -> npt.NDArray[np.float64]:
-    """Cumulative shares; from the last language with a share on, exactly 1, so rounding draws no other."""
-    values = np.array(list(shares.values()))
-    upper = np.cumsum(values)
-    upper[np.flatnonzero(values)[-1] :] = 1.0
-    return upper
 
 
 def _ranks(languages: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -196,12 +228,18 @@ class MixtureSpec(Record):
 
     `fixed` reads `shares` (None: the same for all); `tempered` reads `alpha`; `unimax` reads `max_epochs`;
     `proportional` reads nothing.
+
+    Attributes:
+        by: "sequences": a share is one of the sequences drawn. "tokens": of the tokens in them; as all are of
+            one length but for the last of a text, which is padded, this corrects the draws by each
+            language's mean tokens of a sequence.
     """
 
     kind: Literal["fixed", "proportional", "tempered", "unimax"] = "proportional"
     shares: LanguageShares | None = None
     alpha: float | None = Field(default=None, ge=0, le=1)
     max_epochs: float | None = Field(default=None, gt=0)
+    by: Unit = "sequences"
 
     @model_validator(mode="after")
     def _fields_belong_to_the_kind(self) -> MixtureSpec:
@@ -232,20 +270,28 @@ class MixtureSpec(Record):
             assert self.max_epochs is not None
             return unimax_shares(tokens, budget=budget, max_epochs=self.max_epochs)
         shares = self.shares or dict.fromkeys(_checked(tokens), 1.0)
-        _same_languages(shares, tokens)
+        same_languages(shares, tokens)
         return fixed_shares({language: shares[language] for language in tokens})
 
 
-def _same_languages(shares: Shares, tokens: Sizes) -> None:
+def same_languages(shares: Shares, tokens: Sizes, *, of: str = "the mixture") -> None:
+    """Refuse shares of other languages than those there are.
+
+    Args:
+        of: what the shares belong to.
+
+    Raises:
+        RecipeError: a language that has no corpus, or one without a share.
+    """
     for language in shares:
         if language not in tokens:
             raise RecipeError(
-                f"the mixture has a share for {language!r}, which has no corpus",
+                f"{of} has a share for {language!r}, which has no corpus",
                 fix=did_you_mean(language, tokens),
             )
     if missing := [language for language in tokens if language not in shares]:
         raise RecipeError(
-            f"the mixture has no share for {', '.join(missing)}",
+            f"{of} has no share for {', '.join(missing)}",
             wanted="a share for every language that has a corpus",
             fix="add it, 0 if the language shall not be drawn",
         )

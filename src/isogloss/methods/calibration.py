@@ -11,7 +11,8 @@ from isogloss.core.by_language import tokenizer_of
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective
-from isogloss.data.mixture import Mixture, fixed_shares
+from isogloss.data.mixture import Mixture
+from isogloss.data.timeline import fixed_shares
 from isogloss.data.tokens import token_file
 from isogloss.methods.text import Texts, separator_of
 from isogloss.models.tasks import longest_input

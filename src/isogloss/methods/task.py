@@ -20,11 +20,12 @@ from isogloss.data.buckets import BucketedBatches
 from isogloss.data.encode import encode
 from isogloss.data.features import Features, collate
 from isogloss.data.labels import inventory
-from isogloss.data.mixture import Mixture, fixed_shares
+from isogloss.data.mixture import Mixture
 from isogloss.data.pieces import padding_id
 from isogloss.data.prompts import PromptField, check_prompt
 from isogloss.data.records import Example
 from isogloss.data.tasks import TASKS
+from isogloss.data.timeline import fixed_shares
 from isogloss.evaluate.metrics import LOWER_IS_BETTER
 from isogloss.evaluate.predict import row_length
 from isogloss.evaluate.suite import check_labels, evaluate

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,10 @@ def load_weights(path: Path, model: nn.Module) -> None:
             tensor.copy_(_like(tensor, weights[name]))
 
 
-def prune(folder: Path, phase: str, *, keep: int, best: int | None) -> None:
-    """Remove all but the newest `keep` checkpoints of a phase and the one of step `best`."""
+def prune(folder: Path, phase: str, *, keep: int, best: int | None, milestones: Collection[int] = ()) -> None:
+    """Remove all but the newest `keep` checkpoints of a phase, the one of step `best` and the milestones'."""
     for step in steps_saved(folder, phase)[:-keep]:
-        if step != best:
+        if step != best and step not in milestones:
             remove(checkpoint_path(folder, phase, step))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,19 +87,24 @@ class Ledger(Hook):
         self,
         languages: Sequence[str],
         *,
-        requested: Mapping[str, float] | None = None,
+        requested: Mapping[str, float] | Callable[[int], Mapping[str, float]] | None = None,
         sizes: Mapping[str, int] | None = None,
         part: Callable[[Batch], Batch] = dict,
         every: int = 100,
+        stages: Collection[int] = (),
     ) -> None:
         """Args:
         languages: internal tags, in the order of the numbers in a batch.
-        requested: the share of each language that the mixture aims at; None to log none.
+        requested: the share of each language that the mixture aims at, or from steps done to what it aimed at
+            so far; None to log none.
         sizes: tokens that one pass over each language has in batches; None to log no epochs.
         part: of a batch is what is counted, such as `data.beside.part_of`; all of it by itself.
         every: steps between lines; there is one at the end besides.
+        stages: the last step of each stage of training, after which "stage_tokens" is logged: what each
+            language got in that stage.
         """
         self.languages, self.requested, self.sizes = tuple(languages), requested, sizes
+        self._stages, self._before_stage = sorted(stages), dict.fromkeys(self.languages, 0)
         self.every = every
         self._part = part
         self._counts = torch.zeros(len(self.languages), dtype=torch.int64)
@@ -111,6 +116,8 @@ class Ledger(Hook):
             self._counts += tokens_per_language(self._part(micro.batch), len(self.languages))
         if moment.step % self.every == 0:
             self._log(moment)
+        if moment.step in self._stages:
+            self._log_stage(moment)
 
     def end(self, moment: Moment) -> None:
         """Log once more, unless the last step did."""
@@ -123,7 +130,7 @@ class Ledger(Hook):
 
     def state_dict(self) -> dict[str, Any]:
         """Tokens so far per language, over all processes."""
-        return {"tokens": self.tokens()}
+        return {"tokens": self.tokens(), "before_stage": self._before_stage}
 
     def load_state_dict(self, state: Mapping[str, Any], *, main: bool) -> None:
         """Go on from saved counts; what was not counted then begins at 0."""
@@ -131,16 +138,24 @@ class Ledger(Hook):
         saved: Mapping[str, int] = state.get("tokens", {}) if main else {}
         counts = [saved.get(name, 0) for name in self.languages]
         self._counts = torch.tensor(counts, dtype=torch.int64)
+        self._before_stage = dict(state.get("before_stage", self._before_stage))
+
+    def _log_stage(self, moment: Moment) -> None:
+        tokens, stage = self.tokens(), self._stages.index(moment.step) + 1
+        for name, count in tokens.items():
+            moment.log("stage_tokens", float(count - self._before_stage[name]), language=name, stage=stage)
+        self._before_stage = tokens
 
     def _log(self, moment: Moment) -> None:
         self._logged_at = moment.step
         tokens = self.tokens()
         total = max(1, sum(tokens.values()))
+        requested = self.requested(moment.step) if callable(self.requested) else self.requested
         for name, count in tokens.items():
             moment.log("tokens", float(count), language=name)
             moment.log("share", count / total, language=name)
-            if self.requested is not None:
-                moment.log("requested_share", self.requested.get(name, 0.0), language=name)
+            if requested is not None:
+                moment.log("requested_share", requested.get(name, 0.0), language=name)
             if self.sizes is not None:
                 moment.log("epochs", count / max(1, self.sizes[name]), language=name)
 

@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -85,6 +85,7 @@ def train(
     higher_is_better: bool = True,
     hooks: Sequence[Hook] = (),
     optimiser: OptimiserBuilder = adamw,
+    milestones: Collection[int] = (),
     show_progress: bool = True,
 ) -> Outcome:
     """Train a model in place, or go on where an earlier process was killed.
@@ -104,6 +105,7 @@ def train(
         higher_is_better: False if `evaluate` returns losses or perplexities.
         hooks: each of another name.
         optimiser: makes the optimiser from the model and the plan.
+        milestones: steps after which there is a checkpoint that stays.
         show_progress: False to print nothing.
 
     Raises:
@@ -126,6 +128,7 @@ def train(
             higher_is_better=higher_is_better,
             hooks=hooks,
             optimiser=optimiser,
+            milestones=milestones,
             accelerator=accelerator,
         )
         return loop.go(show_progress=show_progress)
@@ -185,6 +188,7 @@ class _Loop:
     higher_is_better: bool
     hooks: Sequence[Hook]
     optimiser: InitVar[OptimiserBuilder]
+    milestones: Collection[int]
     accelerator: Accelerator
 
     def __post_init__(self, optimiser: OptimiserBuilder) -> None:
@@ -292,7 +296,8 @@ class _Loop:
         standing.finished = last or standing.stopped_early
         if standing.finished:
             self._each_hook("end")
-        if standing.finished or improved or _divides(plan.checkpoint_every, number):
+        planned = number in self.milestones or _divides(plan.checkpoint_every, number)
+        if standing.finished or improved or planned:
             self._save()
 
     def _note(self, figures: StepFigures) -> None:
@@ -363,7 +368,7 @@ class _Loop:
 
     def _prune(self) -> None:
         keep, best = self.plan.keep_checkpoints, self._standing.best_step
-        checkpoints.prune(self.run.checkpoints, self.phase, keep=keep, best=best)
+        checkpoints.prune(self.run.checkpoints, self.phase, keep=keep, best=best, milestones=self.milestones)
 
     def _restore_best(self) -> None:
         best, folder = self._standing.best_step, self.run.checkpoints
