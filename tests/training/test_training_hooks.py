@@ -89,3 +89,23 @@ def test_hooks_are_called_at_their_moments(tmp_path):
         ("after_evaluation", 2, 0.5),
         ("end", 2, 2),
     ]
+
+
+def test_a_ledger_tells_what_came_in_each_stage_and_a_milestone_s_checkpoint_stays(tmp_path):
+    ledger = Ledger(LANGUAGES, requested=lambda step: dict.fromkeys(LANGUAGES, step / 100), stages=(2, 6))
+    batches = TinyBatches()
+    with tiny_run(tmp_path) as run:
+        train(
+            TinyModel(), batches, tiny_step, plan=tiny_plan(checkpoint_every=1, keep_checkpoints=1), run=run,
+            phase="tiny", seed=0, hooks=[ledger], milestones=(2, 6),
+        )  # fmt: skip
+        lines = measurements(run)
+        saved = {path.name for path in run.checkpoints.iterdir()}
+    assert saved >= {"tiny-2", "tiny-6"}
+    assert "tiny-3" not in saved
+    stages = [line for line in lines if line["metric"] == "stage_tokens"]
+    assert {(line["step"], line["stage"]) for line in stages} == {(2, 1), (6, 2)}
+    for name, count in ledger.tokens().items():
+        assert sum(line["value"] for line in stages if line["language"] == name) == count
+    asked = [line["value"] for line in lines if line["metric"] == "requested_share"]
+    assert asked == [0.06] * 3

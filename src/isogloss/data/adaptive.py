@@ -8,14 +8,14 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 
 _WIDEST = 20.0
-"""No language's weight is further than this factor from their geometric mean."""
+"""How far from 1 a weight can go; the mean of their logarithms is taken off first."""
 
 
 def moved(weights: Numbers, signal: Numbers, *, rate: float) -> Numbers:
-    """Weights after a decision: times exp(rate * z), z the signal above its mean, in units of its spread.
+    """Weights after a decision: times exp(rate * z), z the signal above its mean, in units of its mean size.
 
-    z lies in [-1, 1], so one decision moves a weight by a factor of exp(rate) at most, however wild
-    the signal; where all signals are alike, nothing moves.
+    z is kept in [-1, 1], so one decision moves a weight by a factor of exp(rate) at most, however wild
+    the signal; signals that are nearly alike move nearly nothing.
 
     Args:
         weights: above 0; (languages,).
@@ -23,11 +23,11 @@ def moved(weights: Numbers, signal: Numbers, *, rate: float) -> Numbers:
         rate: above 0.
 
     Returns:
-        (languages,), with the geometric mean 1.
+        (languages,), between 1/20 and 20.
     """
     above = signal - signal.mean()
-    spread = np.abs(above).max()
-    grown = np.log(weights) + (rate * above / spread if spread > 0 else 0.0)
+    size = np.abs(signal).mean()
+    grown = np.log(weights) + (rate * np.clip(above / size, -1, 1) if size > 0 else 0.0)
     limit = np.log(_WIDEST)
     bounded: Numbers = np.exp(np.clip(grown - grown.mean(), -limit, limit))
     return bounded

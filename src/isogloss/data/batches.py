@@ -219,19 +219,19 @@ class WholeFileBatches:
             places: the id that the model has for each id of the file; None: the same.
         """
         self.layout = layout_for(tokenizer, length=length, objective=objective)
-        self._file, self._batch_size, self._language = file, batch_size, language
+        self._file, self.batch_size, self._language = file, batch_size, language
         self._sequences = self.layout.sequences(file)
         self._masker = _masker(tokenizer, masking, objective=objective, seed=seed)
         self._places = {} if places is None else {language: places}
 
     def __len__(self) -> int:
-        return -(-self._sequences // self._batch_size)
+        return -(-self._sequences // self.batch_size)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        first = index * self._batch_size
-        sequences = np.arange(first, min(first + self._batch_size, self._sequences))
+        first = index * self.batch_size
+        sequences = np.arange(first, min(first + self.batch_size, self._sequences))
         rows = [self.layout.cut(self._file, sequence) for sequence in sequences.tolist()]
         languages = np.full(len(rows), self._language)
         return _tensors(

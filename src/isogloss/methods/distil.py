@@ -15,19 +15,20 @@ from pydantic import Field, model_validator
 from isogloss.core.config import Record
 from isogloss.core.fields import LanguageTag
 from isogloss.core.run import Run
-from isogloss.data.batches import LanguageModelBatches
+from isogloss.data.batches import LanguageModelBatches, layout_for
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.losses.plan import GENERAL, DistillationLosses
 from isogloss.methods.deltas import wardrobe
 from isogloss.methods.guide import DistillationStep
+from isogloss.methods.mixing import course
 from isogloss.methods.prompts import pieces_needed
 from isogloss.methods.records import ByLanguage
 from isogloss.methods.scores import score_all
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.student import Pair, StudentRule, make_student
 from isogloss.methods.task import TaskTraining, fit, load_beside, load_teacher
-from isogloss.methods.text import Texts, held_out_loss, mixture_shares, tokenised
+from isogloss.methods.text import Texts, held_out, held_out_loss, tokenised
 from isogloss.models.backbone import load_tokenizer, save_model
 from isogloss.models.distillation import Distillation
 from isogloss.models.tasks import TaskModel, objective_of, save_task_model
@@ -157,17 +158,18 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run
     tags, objective = recipe.languages.all, objective_of(pair.student.config)
     files = tokenised({tag: texts[tag] for tag in tags}, pair.tokenizer, run)
     dev = tokenised(corpora({tag: recipe.dev[tag] for tag in tags if tag in recipe.dev}), pair.tokenizer, run)
-    shares = mixture_shares(phase.mixture, files, phase.training, length=phase.length)
     settings: dict[str, Any] = {
         "length": phase.length,
         "batch_size": phase.training.batch_size,
         "masking": phase.masking,
         "objective": objective,
     }
+    layout = layout_for(pair.tokenizer, length=phase.length, objective=settings["objective"])
+    asked = course(phase.mixture, None, files, phase.training, layout=layout)
     step = DistillationStep(phase.losses.weights, by_tokens=True)
-    mixture = Mixture(shares, seed=recipe.seed)
+    mixture = Mixture(asked.timeline, seed=recipe.seed)
     batches = LanguageModelBatches(files, mixture, pair.tokenizer, monolingual=True, **settings)
-    measure = held_out_loss(dev, pair.tokenizer, step=step, seed=recipe.seed, languages=tags, **settings)
+    judged = held_out(dev, pair.tokenizer, seed=recipe.seed, languages=tags, **settings)
     train(
         Distillation(
             TaskModel(pair.student, None, kind="text"),
@@ -182,10 +184,10 @@ def _general(recipe: DistilRecipe, phase: General, texts: Texts, pair: Pair, run
         run=run,
         phase="phase1",
         seed=recipe.seed,
-        evaluate=measure if dev else None,
+        evaluate=held_out_loss(judged, step=step) if dev else None,
         metric="loss",
         higher_is_better=False,
-        hooks=[Ledger(batches.languages, requested=shares, sizes=batches.tokens_in_a_pass())],
+        hooks=[Ledger(batches.languages, requested=asked.asked.at(0), sizes=batches.tokens_in_a_pass())],
     )
 
 

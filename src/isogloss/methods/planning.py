@@ -18,14 +18,17 @@ import torch
 
 from isogloss.compress.layers import layer_map
 from isogloss.data.aligned import align
+from isogloss.data.mixture import Mixture
 from isogloss.data.prompts import Prompt
 from isogloss.data.records import PIECES, Example, Kind
+from isogloss.data.schedule import Adaptive
 from isogloss.data.tasks import TASKS
 from isogloss.methods.clones import cloned_text
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.expected import expected_vocabulary
 from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.level import LevelRecipe
+from isogloss.methods.mixing import planned
 from isogloss.methods.pipeline import PipelineRecipe
 from isogloss.methods.pretrain import PretrainRecipe
 from isogloss.methods.pretrain_vocabulary import given_tokenizer
@@ -33,6 +36,7 @@ from isogloss.methods.records import STAGE
 from isogloss.methods.sources import examples
 from isogloss.methods.student import student_config
 from isogloss.methods.task import TaskTraining, labels_of
+from isogloss.methods.text import draws_of
 from isogloss.models.architecture import architecture_config
 from isogloss.models.backbone import Auto, empty_model, load_config
 from isogloss.models.sizes import sizes
@@ -48,6 +52,8 @@ from isogloss.training.plan import TrainingPlan
 
 _STATES = 4  # weights, gradients and two moments, each 4 bytes a parameter
 _NUMBERS_PER_TOKEN = 17  # of the hidden width, per layer: Korthikanti's 34 bytes at 2 bytes each
+_MOST_COUNTED = 10**7
+"""Draws that a plan counts one by one; it tells only what is expected of more."""
 _TYPICAL_LENGTH = 64  # tokens of a sentence in a task, for want of counting
 
 
@@ -119,10 +125,30 @@ def _pretrain(recipe: PretrainRecipe, title: str, known: _Known) -> Plan:
         *_size_rows(counted),
         *_vocabulary_rows(recipe),
         *_language_model_rows(recipe.training, recipe.length),
+        *_mixture_rows(recipe),
         *_sparse_rows(recipe),
         *_memory_rows(config, counted["total"], recipe.training, recipe.length),
     ]
     return Plan(title, tuple(rows), config, vocabulary, counted)
+
+
+def _mixture_rows(recipe: PretrainRecipe) -> Iterator[Row]:
+    """What each language is expected to get, and what this seed draws for it."""
+    steps = recipe.training.steps
+    shares = planned(recipe.mixture, recipe.schedule, recipe.languages, steps) if steps else None
+    if steps is None or shares is None or len(recipe.languages) < 2:
+        return
+    draws = steps * draws_of(recipe.training)
+    exact = None
+    if not isinstance(recipe.schedule, Adaptive) and draws <= _MOST_COUNTED:
+        drawn = Mixture(shares.scaled(draws_of(recipe.training)), seed=recipe.seed).drawn(0, draws)
+        exact = dict(zip(recipe.languages, drawn.tolist(), strict=True))
+    adapts = isinstance(recipe.schedule, Adaptive) and recipe.schedule.budget is None
+    word = "if nothing moves" if adapts else "expected"
+    for tag, share in shares.mean(steps).items():
+        told = f"{word}, {share:.2%}"
+        told += f"; this seed draws {exact[tag]:,} of {draws:,} sequences" if exact else ""
+        yield Row(f"– {tag}", f"{round(share * draws * recipe.length):,} tokens", told)
 
 
 def _sparse_rows(recipe: PretrainRecipe) -> Iterator[Row]:

@@ -9,33 +9,35 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from isogloss.core.by_language import tokenizer_of
-from isogloss.core.config import Record
+from isogloss.core.config import Record, Refused
+from isogloss.core.errors import RecipeError
 from isogloss.core.languages import language, original_of
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
-from isogloss.data.batches import LanguageModelBatches, TextObjective
+from isogloss.data.batches import LanguageModelBatches, TextObjective, layout_for
 from isogloss.data.clones import ClonesSpec
 from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture, MixtureSpec
+from isogloss.data.schedule import Schedule
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.aligned_rows import piece_counts
 from isogloss.methods.aligned_text import aligned_text
 from isogloss.methods.alignment import AlignmentRule, log_alignment
 from isogloss.methods.clones import ClonedText, cloned_text
 from isogloss.methods.inventory import note_model
+from isogloss.methods.mixing import course, planned, watchers
 from isogloss.methods.pretrain_vocabulary import TokenizersSpec, VocabularySpec, note_anchors, tokenizer_in
 from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
 from isogloss.methods.rows import rows_for_text
 from isogloss.methods.scores import forget_scores, log_scores, score
 from isogloss.methods.sources import corpora, examples, fingerprints
 from isogloss.methods.sparse import Training, tune_to_languages
-from isogloss.methods.text import Texts, held_out_loss, mixture_shares, tokenised
+from isogloss.methods.text import Texts, held_out, held_out_loss, tokenised
 from isogloss.models.architecture import Architecture, FamilyName, new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.families import family_of
 from isogloss.models.tasks import TaskModel, aligned_labels
-from isogloss.training.hooks import Ledger
 from isogloss.training.loop import Outcome, train
 from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
@@ -59,6 +61,7 @@ class PretrainRecipe(Record):
         clones: further languages with the text of one of `corpora` and pieces of their own; they have shares
             in the mixture and may stand in `dev` and `test`. None makes none.
         mixture: how much of each language.
+        schedule: how that changes during training; None for a mixture that stays. Instead of `mixture`.
         objective: "masked" or "causal".
         masking: what a masked model has to guess; not read for causal ones.
         length: tokens of a training sequence, special ones included.
@@ -83,6 +86,7 @@ class PretrainRecipe(Record):
     corpora: ByLanguage = Field(min_length=1)
     clones: ClonesSpec | None = None
     mixture: MixtureSpec = MixtureSpec()
+    schedule: Schedule | None = None
     objective: TextObjective = "masked"
     masking: Masking = Masking()
     length: int = Field(default=128, ge=8)
@@ -96,6 +100,12 @@ class PretrainRecipe(Record):
     as_name: str = "model"
     name: str | None = None
     seed: int = 0
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the mixture, each clone right after its original."""
+        clones = {} if self.clones is None else {self.clones.of: self.clones.languages}
+        return tuple(tag for corpus in self.corpora for tag in clones.get(corpus, (corpus,)))
 
     @model_validator(mode="after")
     def _one_beginning(self) -> PretrainRecipe:
@@ -113,6 +123,8 @@ class PretrainRecipe(Record):
             raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
         if self.clones is not None:
             _check_clones(self, self.clones)
+        if self.schedule is not None:
+            _check_schedule(self, self.schedule)
         _refuse_other_direction(self.architecture, self.objective)
         longest = self.architecture.max_length if self.architecture else self.length
         if self.length > longest:
@@ -136,6 +148,16 @@ def _check_clones(recipe: PretrainRecipe, clones: ClonesSpec) -> None:
     for key in ("dev", "test"):
         if strange := [tag for tag in getattr(recipe, key) if language(tag).number > 1 and tag not in known]:
             raise ValueError(f"{key}.{strange[0]}: no such clone; there are {', '.join(clones.languages)}")
+
+
+def _check_schedule(recipe: PretrainRecipe, schedule: Schedule) -> None:
+    if recipe.mixture != MixtureSpec():
+        raise ValueError("mixture, schedule: give one of the two; a schedule says what is drawn when")
+    if recipe.training.steps is not None:
+        try:
+            planned(recipe.mixture, schedule, recipe.languages, recipe.training.steps)
+        except RecipeError as error:
+            raise Refused(error) from error
 
 
 def _refuse_other_direction(architecture: Architecture | None, objective: TextObjective) -> None:
@@ -284,11 +306,14 @@ def _training(
             "places": cloned.places,
         }
         seed = recipe.seed if phase == PHASE else derive(recipe.seed, phase)
-        shares = mixture_shares(recipe.mixture, files, plan, length=recipe.length)
-        mixture = Mixture(shares, seed=seed, texts=cloned.texts)
+        layout = layout_for(tokenizer, length=recipe.length, objective=recipe.objective)
+        asked = course(recipe.mixture, recipe.schedule, files, plan, layout=layout)
+        mixture = Mixture(asked.timeline, seed=seed, texts=cloned.texts)
         batches = LanguageModelBatches(files, mixture, tokenizer, **settings)
         bare = language_model_step(recipe.objective)
-        measure = held_out_loss(dev, tokenizer, step=bare, seed=recipe.seed, **settings)
+        judged = held_out(dev, tokenizer, seed=recipe.seed, **settings)
+        probes = held_out({**files, **dev}, tokenizer, seed=recipe.seed, **settings)
+        hooks = watchers(asked, recipe.schedule, mixture, batches, probes, step=bare, seed=recipe.seed)
         return train(
             subject,
             batches,
@@ -297,11 +322,12 @@ def _training(
             run=run,
             phase=phase,
             seed=recipe.seed,
-            evaluate=measure if dev else None,
+            evaluate=held_out_loss(judged, step=bare) if dev else None,
             metric="loss",
             higher_is_better=False,
-            hooks=[Ledger(batches.languages, requested=mixture.shares, sizes=batches.tokens_in_a_pass())],
+            hooks=hooks,
             optimiser=optimiser,
+            milestones=asked.ends,
         )
 
     return training

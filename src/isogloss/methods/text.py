@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from isogloss.core.by_language import tokenizer_of
 from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
-from isogloss.data.batches import Ids, TextObjective, WholeFileBatches
+from isogloss.data.batches import Ids, WholeFileBatches
 from isogloss.data.corpora import HUB, Corpus
-from isogloss.data.masking import Masking
-from isogloss.data.mixture import MixtureSpec
 from isogloss.data.pieces import padding_id
 from isogloss.data.tokens import TokenFile, token_file
 from isogloss.methods.sources import MiniatureText
@@ -60,15 +58,15 @@ def _others(run: Run, corpus: Corpus | MiniatureText) -> list[Path]:
     return sorted(run.folder.parent.glob(f"*/{_FOLDER}"))
 
 
-def mixture_shares(
-    spec: MixtureSpec, files: Mapping[str, TokenFile], plan: TrainingPlan, *, length: int
-) -> dict[str, float]:
-    """Each language's share of the sequences of a training."""
-    processes = process_count()
+def steps_of(files: Mapping[str, TokenFile], plan: TrainingPlan, *, length: int) -> int:
+    """Optimiser steps of a training on sequences of `length`; what several languages read counts once."""
     sequences = sum(file.count for file in set(files.values())) // length
-    steps = plan.total_steps(max(1, sequences // plan.batch_size), processes=processes)
-    budget = steps * processes * plan.accumulate * plan.batch_size * length
-    return spec.resolve({tag: file.count for tag, file in files.items()}, budget=budget)
+    return plan.total_steps(max(1, sequences // plan.batch_size), processes=process_count())
+
+
+def draws_of(plan: TrainingPlan) -> int:
+    """Sequences of an optimiser step, over all processes."""
+    return plan.batch_size * plan.accumulate * process_count()
 
 
 def separator_of(tokenizer: Any) -> int:
@@ -79,54 +77,56 @@ def separator_of(tokenizer: Any) -> int:
     return padding_id(tokenizer)
 
 
-def held_out_loss(
+def held_out(
     files: Mapping[str, TokenFile],
     tokenizer: Any,
     *,
-    step: Step,
-    length: int,
-    batch_size: int,
-    seed: int,
-    objective: TextObjective = "masked",
-    masking: Masking | None = None,
     languages: Sequence[str] | None = None,
     places: Mapping[str, Ids] | None = None,
-) -> Callable[[nn.Module], dict[str, float]]:
-    """A measure of a model: its mean loss on whole held-out files, by language, always with the same masks.
+    **settings: Any,
+) -> dict[str, WholeFileBatches]:
+    """Whole held-out files as batches, by language, always with the same masks.
 
     Args:
-        step: that of training: its "loss" is averaged by its "weight".
         languages: those of training, whose numbers batches carry; None numbers those of `files`.
         places: as for `LanguageModelBatches`.
+        settings: of `WholeFileBatches`.
     """
     numbers = tuple(files if languages is None else languages)
-    batches = {
+    return {
         tag: WholeFileBatches(
-            file,
-            tokenizer,
-            length=length,
-            batch_size=batch_size,
-            seed=seed,
-            objective=objective,
-            masking=masking,
-            language=numbers.index(tag),
-            places=(places or {}).get(tag),
+            file, tokenizer, language=numbers.index(tag), places=(places or {}).get(tag), **settings
         )
         for tag, file in files.items()
     }
 
+
+def held_out_loss(
+    batches: Mapping[str, WholeFileBatches], *, step: Step
+) -> Callable[[nn.Module], dict[str, float]]:
+    """A measure of a model: its mean loss on held-out batches, by language.
+
+    Args:
+        step: that of training: its "loss" is averaged by its "weight".
+    """
+
     def measure(model: nn.Module) -> dict[str, float]:
-        return {tag: _mean(model, one, step) for tag, one in batches.items()}
+        return {tag: mean_loss(model, every(one), step) for tag, one in batches.items()}
 
     return measure
 
 
-def _mean(model: nn.Module, batches: WholeFileBatches, step: Step) -> float:
+def every(batches: WholeFileBatches) -> Iterator[Mapping[str, Tensor]]:
+    """Batches one after another."""
+    return (batches[index] for index in range(len(batches)))
+
+
+def mean_loss(model: nn.Module, batches: Iterable[Mapping[str, Tensor]], step: Step) -> float:
+    """The mean of a step's "loss" over batches, each by its "weight"."""
     device = next(model.parameters()).device
     total, weight = [], []
-    for index in range(len(batches)):
-        batch = {name: tensor.to(device) for name, tensor in batches[index].items()}
-        losses = step(model, batch)
+    for batch in batches:
+        losses = step(model, {name: tensor.to(device) for name, tensor in batch.items()})
         weight.append(float(losses["weight"]))
         total.append(float(losses["loss"]) * weight[-1])
     return math.fsum(total) / max(1.0, math.fsum(weight))

@@ -1,0 +1,189 @@
+"""Pretraining at shares that change on the way."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+import isogloss.methods.pretrain as pretrain_module
+from isogloss.core.errors import RecipeError
+from isogloss.data.mixture import MixtureSpec
+from isogloss.methods.mixing import course
+from isogloss.methods.planning import plan
+from isogloss.models.backbone import load_model
+from isogloss.training.plan import TrainingPlan
+from tiny_runs import PRETRAIN, TINY, logged, ran, tiny
+
+ENGLISH, CLONE = "en-Latn", "en-Latn-x-2"
+BASE = {key: value for key, value in PRETRAIN.items() if key not in ("mixture", "test")} | {
+    "objective": "causal",
+    "architecture": {"family": "gpt2", **TINY},
+    "vocabulary": {"kind": "unigram", "size": 400},
+    "corpora": {"eng": "miniature/train:150"},
+    "clones": {"of": "eng"},
+    "dev": {"eng": "miniature/dev:8"},
+    "training": {
+        "steps": 12,
+        "batch_size": 4,
+        "accumulate": 2,
+        "learning_rate": 2e-3,
+        "checkpoint_every": 5,
+        "log_every": 1,
+        "keep_checkpoints": 1,
+        "select": "last",
+    },
+}
+THREE = {"clones": {"of": "eng", "count": 3}}
+PROGRESS = {"kind": "adaptive", "every": 3, "probe": 8, "rate": 1.0}
+COSINE = {"kind": "cosine", "start": {"eng": 1, "eng-x-2": 0}, "end": {"eng": 1, "eng-x-2": 3}}
+SCHEDULES = {
+    "stages": {"schedule": "0.1_0.9_0.5"},
+    "cosine": {"schedule": COSINE},
+    "progress": {"schedule": PROGRESS},
+    "budget": {"schedule": PROGRESS | {"budget": {"eng": 0.7, "eng-x-2": 0.3}}},
+    "agreement": {"schedule": PROGRESS | {"signal": "agreement"}, **THREE},
+}
+KILLS = {"stages": (11, 9), "cosine": (14,), "progress": (14, 12), "budget": (29,), "agreement": (30,)}
+"""After how many losses each run is killed, counted anew when it goes on."""
+
+
+def values(run, metric, **where):
+    return {(line["step"], line["language"]): line["value"] for line in logged(run, metric, **where)}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Every schedule's run, undisturbed."""
+    folder = tmp_path_factory.mktemp("schedules")
+    return {name: ran(tiny(BASE, **changes, name=name), folder) for name, changes in SCHEDULES.items()}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_killed_and_resumed_a_schedule_ends_with_the_same_weights_bit_for_bit(
+    name, whole, tmp_path, monkeypatch
+):
+    original = pretrain_module.aligned_labels
+    recipe = tiny(BASE, **SCHEDULES[name], name=name)
+    for kill in KILLS[name]:
+        calls = itertools.count(1)
+
+        def stopping(labels, objective, calls=calls, kill=kill):
+            if next(calls) == kill:
+                raise KeyboardInterrupt
+            return original(labels, objective)
+
+        monkeypatch.setattr(pretrain_module, "aligned_labels", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            ran(recipe, tmp_path)
+    monkeypatch.setattr(pretrain_module, "aligned_labels", original)
+    run = ran(recipe, tmp_path)
+    wanted = load_model(whole[name].folder / "model", "causal").state_dict()
+    found = load_model(run.folder / "model", "causal").state_dict()
+    assert all(torch.equal(tensor, found[key]) for key, tensor in wanted.items())
+    for metric in ("tokens", "stage_tokens", "share_in_force", "requested_share", "signal"):
+        assert values(run, metric) == values(whole[name], metric)
+
+
+def test_each_stage_leaves_a_checkpoint_and_its_ledger(whole):
+    run = whole["stages"]
+    names = {path.name for path in (run.folder / "checkpoints").iterdir()}
+    assert {"pretrain-4", "pretrain-8", "pretrain-12"} <= names
+    stages = logged(run, "stage_tokens")
+    assert [(line["step"], line["stage"]) for line in stages[::2]] == [(4, 1), (8, 2), (12, 3)]
+    by_language = {
+        tag: sum(line["value"] for line in stages if line["language"] == tag) for tag in (ENGLISH, CLONE)
+    }
+    assert by_language == {tag: values(run, "tokens")[12, tag] for tag in (ENGLISH, CLONE)}
+    shares = values(run, "stage_tokens")
+    assert shares[4, CLONE] < shares[4, ENGLISH]
+    assert shares[8, CLONE] > shares[8, ENGLISH]
+    assert values(run, "requested_share")[12, CLONE] == pytest.approx(0.5)
+
+
+def test_adaptive_shares_go_where_there_is_progress(whole):
+    signals, shares = (values(whole["progress"], metric) for metric in ("signal", "share_in_force"))
+    assert {step for step, _ in shares} == {3, 6, 9}
+    before = 0.5
+    for step in (3, 6, 9):
+        ahead = signals[step, CLONE] > signals[step, ENGLISH]
+        assert (shares[step, CLONE] > before) == ahead or shares[step, CLONE] in (0.02, 0.98)
+        assert shares[step, CLONE] + shares[step, ENGLISH] == pytest.approx(1)
+        before = shares[step, CLONE]
+    last = values(whole["progress"], "requested_share")[12, CLONE]
+    expected = 0.5 * 4 + sum(shares[step, CLONE] * length for step, length in ((3, 3), (6, 3), (9, 2)))
+    assert last == pytest.approx(expected / 12)
+
+
+def test_a_budget_is_kept_up_to_chance_whatever_is_measured(whole):
+    share = values(whole["budget"], "share")[12, CLONE]
+    assert share == pytest.approx(0.3, abs=0.06)
+
+
+def test_agreements_are_cosines_of_three_languages_and_not_of_two(whole, tmp_path):
+    signals = values(whole["agreement"], "signal")
+    assert len({language for _, language in signals}) == 3
+    assert all(-1 <= value <= 1 for value in signals.values())
+    assert len(set(signals.values())) > 3
+    with pytest.raises(RecipeError, match="agreement of two languages"):
+        ran(tiny(BASE, schedule=PROGRESS | {"signal": "agreement"}), tmp_path)
+
+
+def test_languages_that_enter_late_are_not_drawn_before(tmp_path):
+    schedule = {"kind": "annealed", "enters": {"fra": 0.5}}
+    recipe = tiny(
+        BASE, without=("clones",), corpora={"eng": "miniature/train:150", "fra": "miniature/train:50"},
+        schedule=schedule, dev={}, training__accumulate=1,
+    )  # fmt: skip
+    tokens = values(ran(recipe, tmp_path), "requested_share")
+    assert 0 < tokens[12, "fr-Latn"] < 0.5
+
+
+def test_a_share_of_tokens_makes_up_for_a_padded_last_sequence():
+    class Text:
+        def __init__(self, count):
+            self.count = count
+
+    class Shape:
+        length = 10
+
+        def sequences(self, file):
+            return -(-file.count // 10)
+
+        def tokens(self, file):
+            return file.count
+
+    files = {"a": Text(1000), "b": Text(15)}
+    spec = MixtureSpec(kind="fixed", by="tokens")
+    asked = course(spec, None, files, TrainingPlan(steps=10, batch_size=4), layout=Shape())
+    shares = asked.timeline.at(0)
+    assert shares["a"] * 10 == pytest.approx(shares["b"] * 7.5)
+    assert asked.asked.at(0) == {"a": 0.5, "b": 0.5}
+    assert (asked.draws, asked.ends) == (4, ())
+
+
+def test_a_plan_tells_what_each_language_is_expected_to_get_and_what_the_seed_draws(whole):
+    [planned] = plan(tiny(BASE, **SCHEDULES["stages"]))
+    rows = {row.what: row for row in planned.rows}
+    assert rows[f"– {CLONE}"].value == f"{12 * 8 * 32 // 2:,} tokens"
+    drawn = int(rows[f"– {CLONE}"].note.split("draws ")[1].split()[0])
+    ledger = values(whole["stages"], "tokens")[12, CLONE]
+    assert ledger <= drawn * 32 < ledger + 32
+    [planned] = plan(tiny(BASE, **SCHEDULES["progress"]))
+    assert any("if nothing moves" in row.note for row in planned.rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"schedule": {"kind": "stages", "stages": "0.1_0.7", "budget": {"eng": 1, "eng-x-2": 1}}}, "claims"),
+        ({"schedule": "0.5", "mixture": {"kind": "tempered", "alpha": 0.3}}, "one of the two"),
+        ({"schedule": "0.5", "clones": None}, "at least two languages"),
+        ({"schedule": "_".join(["0.5"] * 13)}, "at least one step"),
+        ({"schedule": {"kind": "stages", "stages": "0.5_x"}}, "0.1_0.9"),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_refused_before_anything_runs(changes, complaint):
+    with pytest.raises(RecipeError, match=complaint):
+        tiny(BASE, **changes)
