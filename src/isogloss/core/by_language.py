@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isogloss.core.errors import LanguageError, ModelError, did_you_mean
+from isogloss.core.errors import LanguageError, ModelError
 from isogloss.core.files import write_json
 from isogloss.core.languages import language as find_language
 
@@ -78,8 +78,8 @@ class TokenizerByLanguage:
             raise ModelError(
                 f"text in {language}, for which this model has no tokenizer",
                 wanted=f"a language it was made for: {', '.join(self.languages)}",
-                fix=f"{did_you_mean(language, self.languages)}; languages with ids of their own "
-                "cannot be read by another's tokenizer",
+                fix="leave it out, or pretrain a model on that language too: where languages have ids of "
+                "their own, none is read by another's tokenizer",
             )
         return self._default if found is None else found
 
