@@ -234,3 +234,18 @@ def test_files_out_of_step_stop_a_run_before_it_trains(tmp_path):
     with pytest.raises(DataError, match=r"alignment\.text"):
         missing = {"eng": str(tmp_path / "none.txt")}
         ran(tiny(PRETRAIN, alignment={"text": missing}), tmp_path / "runs")
+
+
+@pytest.mark.parametrize("across", ["disjoint", "anchored"])
+def test_identical_pieces_of_two_vocabularies_are_compared_where_they_have_rows_of_their_own(
+    across, tmp_path
+):
+    recipe = tiny(
+        PRETRAIN,
+        vocabulary={"kind": "unigram", "size": 300, "across": across},
+        alignment={"text": {"eng": "miniature/test:6", "fra": "miniature/test:6"}, "gradients": 1},
+    )
+    run = ran(recipe, tmp_path)
+    assert bool(logged(run, "embedding_cosine", part="input", other=FR)) == (across == "disjoint")
+    assert logged(run, "hidden_cosine", other=FR)
+    assert logged(run, "gradient_cosine", part="all")
