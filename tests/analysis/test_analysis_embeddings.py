@@ -45,6 +45,23 @@ def test_what_came_together_in_frequent_rows_shows_there_alone():
     assert abs(found.floor) < 0.05
 
 
+def test_each_bin_has_a_floor_of_its_own():
+    """Rare rows that share a direction are alike whatever they mean; frequent ones are not."""
+    first, second = drawn(60, 32), drawn(60, 32, seed=1)
+    first[:30] += 3
+    second[:30] += 3
+    rare, frequent, single = row_alignment(
+        np.concatenate([first, drawn(1, 32)]),
+        np.concatenate([second, drawn(1, 32)]),
+        [1] * 30 + [100] * 30 + [10_000],
+    ).bins
+    plain = [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in second[:30]] for a in first[:30]]
+    assert rare.floor == pytest.approx(np.mean([plain[i][j] for i in range(30) for j in range(30) if i != j]))
+    assert rare.cosine.value == pytest.approx(rare.floor, abs=0.05)
+    assert abs(frequent.floor) < 0.05
+    assert np.isnan(single.floor)
+
+
 def test_the_floor_shows_a_direction_that_all_rows_share():
     first, second = drawn(50, 8) + 5, drawn(50, 8, seed=1) + 5
     found = row_alignment(first, second, np.ones(50, dtype=int))

@@ -79,6 +79,14 @@ def test_a_text_that_comes_twice_is_read_once(tmp_path):
     assert text.texts == {EN: ("yes", "no"), FR: ("oui", "non")}
 
 
+def test_neighbours_make_longer_texts():
+    one, three = (aligned_text(WORLD, limit=4, join=join) for join in (1, 3))
+    assert three.texts[FR][0] == " ".join(one.texts[FR][:3])
+    assert len(three) == len(three.texts[EN]) == 4
+    last = aligned_text(WORLD, join=5).texts[EN]
+    assert [text.count(".") + text.count("?") for text in last] == [5, 5, 2]
+
+
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_files_without_text_are_refused(tmp_path, content):
     (tmp_path / "a.txt").write_text(content, encoding="utf-8")
@@ -133,7 +141,9 @@ def test_rows_are_compared_by_how_often_pieces_were_read(cloned):
     assert edges == sorted(edges)
     assert edges[0] >= 1.0
     assert sum("frequency" not in line for line in lines) == 1
-    assert len(logged(cloned, "embedding_cosine_floor", part="input")) == 1
+    floors = [line.get("frequency") for line in logged(cloned, "embedding_cosine_floor", part="input")]
+    assert floors[0] is None
+    assert set(floors[1:]) <= set(edges), "a single piece has none"
 
 
 def test_anchors_have_no_part_in_the_comparison_of_rows(cloned):

@@ -30,12 +30,15 @@ class Bin(NamedTuple):
         low, high: from this many occurrences to fewer than that many.
         pieces: how many such pieces there are, 1 or more.
         cosine: the mean over them, with an interval over pieces.
+        floor: the mean cosine of different pieces among them, one in each language; NaN for one piece. Rows
+            of rare pieces are alike because nothing but the softmax moved them, so each bin has its own.
     """
 
     low: float
     high: float
     pieces: int
     cosine: Estimate
+    floor: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class RowAlignment:
 
     Attributes:
         cosine: the mean over pieces, with an interval over pieces.
-        floor: the mean over all pairs of rows, one of each language.
+        floor: the mean over all pairs of rows, one in each language.
         bins: by frequency, ascending; without pieces that were never read.
     """
 
@@ -80,12 +83,15 @@ def row_alignment(
             wanted="a row in both languages and a count for each piece, and some pieces",
         )
     cosines = row_cosines(first, second)
-    floor = float(mean_cosine_of_all_pairs(first, second))
     numbers = bin_numbers(frequency, per_decade=per_decade)
-    bins = [
-        _bin(cosines[numbers == n], n, per_decade, seed) for n in np.unique(numbers[numbers >= 0]).tolist()
-    ]
-    return RowAlignment(_estimate(cosines, seed), floor, tuple(bins))
+    bins = []
+    for number in np.unique(numbers[numbers >= 0]).tolist():
+        own = numbers == number
+        edges = _edge(number, per_decade), _edge(number + 1, per_decade)
+        floor = _floor(first[own], second[own], cosines[own])
+        bins.append(Bin(*edges, int(own.sum()), _estimate(cosines[own], seed), floor))
+    whole = float(mean_cosine_of_all_pairs(first, second))
+    return RowAlignment(_estimate(cosines, seed), whole, tuple(bins))
 
 
 def bin_numbers(counts: Counts, *, per_decade: int = PER_DECADE) -> npt.NDArray[np.int64]:
@@ -99,9 +105,13 @@ def _edge(number: int, per_decade: int) -> float:
     return float(10 ** (number / per_decade))
 
 
-def _bin(cosines: Array, number: int, per_decade: int, seed: int) -> Bin:
-    low, high = _edge(number, per_decade), _edge(number + 1, per_decade)
-    return Bin(low, high, len(cosines), _estimate(cosines, seed))
+def _floor(first: States, second: States, own: Array) -> float:
+    """The mean over all pairs but those of a piece with itself."""
+    count = len(own)
+    if count < 2:
+        return float("nan")
+    everything = float(mean_cosine_of_all_pairs(first, second)) * count**2
+    return (everything - float(own.sum())) / (count**2 - count)
 
 
 def _estimate(cosines: Array, seed: int) -> Estimate:

@@ -96,13 +96,16 @@ def _compared(
         return
     ids = [[own[piece] for piece in pieces] for own in vocabularies]
     counts = [sum(own[piece] for own in read) // 2 for piece in pieces]
-    nothing = float("nan")
     for part, table in tables.items():
         found = row_alignment(table[ids[0]], table[ids[1]], counts, seed=seed)
-        yield Finding("embedding_cosine", found.cosine, pair, part=part)
-        yield Finding("embedding_cosine_floor", Estimate(found.floor, nothing, nothing), pair, part=part)
-        for one in found.bins:
-            yield Finding("embedding_cosine", one.cosine, pair, part=part, frequency=one.low)
+        values = [
+            (found.cosine, found.floor, None),
+            *((one.cosine, one.floor, one.low) for one in found.bins),
+        ]
+        for cosine, floor, frequency in values:
+            alone = Estimate(floor, float("nan"), float("nan"))
+            yield Finding("embedding_cosine", cosine, pair, part=part, frequency=frequency)
+            yield Finding("embedding_cosine_floor", alone, pair, part=part, frequency=frequency)
 
 
 def _tables(subject: TaskModel) -> dict[str, npt.NDArray[np.float32]]:

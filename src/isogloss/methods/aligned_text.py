@@ -32,13 +32,10 @@ class AlignedText:
     def __len__(self) -> int:
         return len(next(iter(self.texts.values()), ()))
 
-    def only(self, places: Sequence[int]) -> AlignedText:
-        """Some of the texts, by position."""
-        chosen = {tag: tuple(texts[i] for i in places) for tag, texts in self.texts.items()}
-        return AlignedText(self.languages, chosen)
 
-
-def aligned_text(sources: ByLanguage, *, clones: Iterable[str] = (), limit: int | None = None) -> AlignedText:
+def aligned_text(
+    sources: ByLanguage, *, clones: Iterable[str] = (), limit: int | None = None, join: int = 1
+) -> AlignedText:
     """Read aligned texts; a clone without a source of its own reads its original's.
 
     Args:
@@ -46,6 +43,7 @@ def aligned_text(sources: ByLanguage, *, clones: Iterable[str] = (), limit: int 
             the columns `index_id` and `text`, joined by id; or the embedded world.
         clones: tags of clones that shall be there too, where their original is.
         limit: the most texts, from the beginning; None for all.
+        join: neighbouring texts that make one; the last one may have fewer.
 
     Raises:
         DataError: files out of step, places of different kinds, or no text in all languages.
@@ -55,10 +53,12 @@ def aligned_text(sources: ByLanguage, *, clones: Iterable[str] = (), limit: int 
     texts |= {
         tag: texts[original_of(tag)] for tag in clones if tag not in texts and original_of(tag) in texts
     }
-    places = _distinct([texts[tag] for tag in texts])[:limit]
+    places = _distinct(list(texts.values()))
     if not places:
         raise DataError(f"no text that {', '.join(texts)} all have", wanted="the same texts in each language")
-    return AlignedText(tuple(texts), texts).only(places)
+    groups = [places[start : start + join] for start in range(0, len(places), join)][:limit]
+    joined = {tag: tuple(" ".join(own[i] for i in group) for group in groups) for tag, own in texts.items()}
+    return AlignedText(tuple(texts), joined)
 
 
 def _read(sources: ByLanguage) -> ParallelText:

@@ -34,7 +34,7 @@ from isogloss.data.records import TextExample
 from isogloss.evaluate.gradients import gradient_cosines
 from isogloss.evaluate.states import Reading, hidden_states, readings, sentence_states
 from isogloss.methods.aligned_rows import Occurrences, model_rows
-from isogloss.methods.aligned_text import AlignedText, pairs_of
+from isogloss.methods.aligned_text import AlignedText, aligned_text, pairs_of
 from isogloss.methods.finding import Finding, Pair
 from isogloss.methods.records import ByLanguage
 from isogloss.models.tasks import TaskModel
@@ -49,7 +49,10 @@ class AlignmentRule(Record):
     Attributes:
         text: a place for each language: files in step line by line, tables joined by id, or the embedded
             world. Clones of these languages read the same text and need no place.
-        sequences: texts to read, from the beginning; the paper takes 500. Each is cut at the model's length.
+        join: neighbouring texts that make one, for sequences longer than a sentence; the paper's have 128 to
+            512 tokens.
+        sequences: such texts to read, from the beginning; the paper takes 500. Each is cut at the recipe's
+            `length`.
         gradients: how many of these to compare gradients on, a pass forth and back for each language; 0 none.
         pairs: "first": the first language of `text` with each other one; "all": every two.
         sketch: numbers to keep of each tensor's gradient, for many pairs; None for exact cosines, see
@@ -57,10 +60,19 @@ class AlignmentRule(Record):
     """
 
     text: ByLanguage = Field(min_length=1)
+    join: int = Field(default=1, ge=1)
     sequences: int = Field(default=500, ge=1)
     gradients: int = Field(default=100, ge=0)
     pairs: Literal["first", "all"] = "first"
     sketch: int | None = Field(default=None, ge=16)
+
+    def read(self, clones: Iterable[str]) -> AlignedText:
+        """The texts, for these clones too.
+
+        Raises:
+            DataError: as `aligned_text`.
+        """
+        return aligned_text(self.text, clones=clones, limit=self.sequences, join=self.join)
 
 
 def log_alignment(
@@ -80,7 +92,7 @@ def log_alignment(
     A line has `language` and `other`, and `layer`, `part` and `frequency` where there is one.
 
     Args:
-        text: as `aligned_text` reads it for this rule.
+        text: what `rule.read` gives.
         occurrences: as in `measured`.
         length: tokens of a row.
         model: what the run calls it.

@@ -21,7 +21,7 @@ class Finding:
         languages: compared; retrieval looks for texts of the first among those of the second.
         layer: the number of a hidden state, or for gradients of a layer; None for a number over all.
         part: gradient_cosine: the kind of tensor; embedding_*: "input" or "output" rows.
-        frequency: embedding_cosine: the least count of its bin; None over all pieces.
+        frequency: embedding_*: the least count of its bin; None over all pieces.
     """
 
     metric: str

@@ -22,7 +22,6 @@ from isogloss.data.mixture import Mixture, MixtureSpec
 from isogloss.data.schedule import Schedule
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.aligned_rows import piece_counts
-from isogloss.methods.aligned_text import aligned_text
 from isogloss.methods.alignment import AlignmentRule, log_alignment
 from isogloss.methods.clones import ClonedText, cloned_text
 from isogloss.methods.inventory import note_model
@@ -178,9 +177,7 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     tokenizer = _tokenizer(recipe, texts, run)
     cloned = cloned_text(recipe.clones, tokenizer)
     # Whatever can be wrong with these shall be said now, and not after the training.
-    aligned = recipe.alignment and aligned_text(
-        recipe.alignment.text, clones=cloned.texts, limit=recipe.alignment.sequences
-    )
+    aligned = recipe.alignment and recipe.alignment.read(clones=cloned.texts)
     for tag in (*recipe.test, *(recipe.alignment.text if recipe.alignment else ())):
         tokenizer_of(tokenizer, tag)
     files = cloned.beside(tokenised(texts, tokenizer, run))
