@@ -132,10 +132,10 @@ def test_a_noisy_law_is_found_where_there_are_points(b, c, part, noise, seed):
 @pytest.mark.parametrize("resample", ["residuals", "runs"])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(resample):
     tokens = np.repeat(np.geomspace(0.05, 4, 6) * T, 3)
-    hits, trials = 0, 30
+    hits, trials = 0, 20
     for trial in range(trials):
         noise = np.random.default_rng(trial).normal(size=18) * 0.01
-        found = fit(tokens, EN.perplexity(tokens) * np.exp(noise), draws=100, resample=resample, seed=trial)
+        found = fit(tokens, EN.perplexity(tokens) * np.exp(noise), draws=60, resample=resample, seed=trial)
         value = found.efficiency(float(EN.perplexity(0.8 * T)), 0.4 * T, level=0.9).teff
         hits += value.low <= 2.0 <= value.high
     assert 0.7 * trials <= hits <= trials

@@ -130,6 +130,12 @@ def filler_id(tokenizer: PreTrainedTokenizerFast) -> int:
     return next(token for token in candidates if token is not None)
 
 
+def start_token(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """What a causal model reads first, so that the first token of a text is scored as well; maybe nothing."""
+    candidates = (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id)
+    return [token for token in candidates if token is not None][:1]
+
+
 def padding_id(tokenizer: PreTrainedTokenizerFast) -> int:
     """The padding token; a tokenizer without one (GPT-2) pads with its end-of-text token."""
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)

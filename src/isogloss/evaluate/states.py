@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from isogloss.data.pieces import frame_of, pieces
+from isogloss.data.pieces import frame_of, pieces, start_token
 from isogloss.models.anatomy import Anatomy, anatomy
 from isogloss.models.modes import evaluating
 from isogloss.models.outputs import recording
@@ -43,7 +43,7 @@ class Reading:
 def readings(texts: Sequence[str], tokenizer: Any, model: nn.Module, *, max_length: int) -> list[Reading]:
     """Texts as rows, framed as the model reads running text, cut at `max_length`.
 
-    A causal model reads its separator first, as it did in training; encoders read the tokenizer's own frame.
+    A causal model reads its start token first, as when it is scored; encoders read the tokenizer's own frame.
 
     Args:
         tokenizer: a transformers tokenizer of the fast kind.
@@ -56,7 +56,7 @@ def readings(texts: Sequence[str], tokenizer: Any, model: nn.Module, *, max_leng
     """
     causal = objective_of(anatomy(model).config) == "causal"
     frame = frame_of(tokenizer)
-    start = _start(tokenizer) if causal else frame.single[0][0]
+    start = start_token(tokenizer) if causal else frame.single[0][0]
     room = max_length - len(start) if causal else frame.room(max_length)
     rows = [one.ids[:room] for one in pieces(tokenizer, texts)]
     return [
@@ -97,11 +97,6 @@ def sentence_states(
         own = ((places >= first) & (places < first + count)).float()
         found.append((torch.einsum("srth,rt->srh", states.float(), own) / count.clamp(min=1)).cpu().numpy())
     return np.concatenate(found, axis=1)
-
-
-def _start(tokenizer: Any) -> tuple[int, ...]:
-    candidates = (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id)
-    return tuple(token for token in candidates if token is not None)[:1]
 
 
 def _batches(

@@ -16,11 +16,11 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from isogloss.core.errors import DataError, ModelError
-from isogloss.data.encoding.language import check_gap, covering, mask_of, start_token
+from isogloss.data.encoding.language import check_gap, covering, mask_of
 from isogloss.data.encoding.reader import Reader, Row
 from isogloss.data.encoding.texts import choice_number, label_number
 from isogloss.data.features import Entry, Features
-from isogloss.data.pieces import Pieces
+from isogloss.data.pieces import Pieces, start_token
 from isogloss.data.prompts import Prompt, ask
 from isogloss.data.records import GAP, GapExample, LabelExample
 
@@ -107,7 +107,7 @@ def filled(reader: Reader, examples: Sequence[GapExample]) -> Iterator[list[Fill
 
 def _room(reader: Reader) -> int:
     if reader.objective == "causal":
-        return reader.max_length - len(start_token(reader))
+        return reader.max_length - len(start_token(reader.tokenizer))
     return reader.frame.room(reader.max_length)
 
 
@@ -144,7 +144,7 @@ def _masked(reader: Reader, candidates: Sequence[Filled]) -> Reading:
 
 
 def _causal(reader: Reader, candidates: Sequence[Filled]) -> Reading:
-    start = start_token(reader)
+    start = start_token(reader.tokenizer)
     texts = [[*start, *before, *filling, *after] for before, filling, after in candidates]
     end = reader.tokenizer.eos_token_id
     if end is not None and any(one != two and two[: len(one)] == one for one in texts for two in texts):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from isogloss.core.errors import DataError, ModelError
 from isogloss.data.encoding.reader import Reader, Row, chunks, require_gold
 from isogloss.data.features import IGNORED, Features
-from isogloss.data.pieces import Pieces
+from isogloss.data.pieces import Pieces, start_token
 from isogloss.data.records import GAP, GapExample, TextExample
 
 MASK_EVERY = 7
@@ -87,17 +87,10 @@ def mask_of(reader: Reader) -> int:
 
 
 def _gap_causal(reader: Reader, row: Pieces, gap: range) -> tuple[Row, list[int]]:
-    start = start_token(reader)
+    start = start_token(reader.tokenizer)
     kept = _around(gap, len(row.ids), reader.max_length - len(start))
     ids = [row.ids[i] for i in kept]
     return ([*start, *ids], [0] * (len(start) + len(ids))), [IGNORED] * len(start) + ids
-
-
-def start_token(reader: Reader) -> list[int]:
-    """What a causal model reads first, so that the first token of a text is scored as well."""
-    tokenizer = reader.tokenizer
-    candidates = (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id)
-    return [token for token in candidates if token is not None][:1]
 
 
 def _gap_seq2seq(reader: Reader, row: Pieces, gap: range) -> tuple[Row, list[int]]:
@@ -146,7 +139,7 @@ def _text_hidden(reader: Reader, index: int, row: Pieces, n_bytes: int) -> Itera
 
 def _text_causal(reader: Reader, index: int, row: Pieces, n_bytes: int) -> Iterator[Features]:
     """Windows that share some context; what an earlier window has scored is not scored again."""
-    start = start_token(reader)
+    start = start_token(reader.tokenizer)
     seen = 0
     for chunk in chunks(len(row.ids), reader.max_length - len(start), reader.stride, share=4):
         ids = row.ids[chunk.start : chunk.stop]
