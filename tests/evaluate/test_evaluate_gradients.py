@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from every_family import EVERY, LAYERS, small_batch, small_model
 from isogloss.core.errors import ModelError
 from isogloss.data.features import IGNORED
+from isogloss.evaluate import gradients
 from isogloss.evaluate.gradients import gradient_cosines
 from isogloss.models.tasks import TaskModel
 
@@ -36,17 +38,15 @@ def subject_of(model):
 
 
 def naive(subject, loss, item):
-    gradients = {}
+    whole = {}
     for tag, batch in item.items():
         subject.zero_grad(set_to_none=True)
         loss(batch).backward()
-        gradients[tag] = {
-            name: p.grad.clone() for name, p in subject.named_parameters() if p.grad is not None
-        }
+        whole[tag] = {name: p.grad.clone() for name, p in subject.named_parameters() if p.grad is not None}
     names = [name for name, p in subject.named_parameters() if p.requires_grad]
 
     def cosine(pair, name):
-        one, other = (gradients[tag].get(name) for tag in pair)
+        one, other = (whole[tag].get(name) for tag in pair)
         if one is None or other is None or min(one.norm(), other.norm()) < 1e-6:
             return math.nan
         return float((one * other).sum() / one.norm() / other.norm())
@@ -96,6 +96,24 @@ def test_no_gradient_is_left_behind_or_held_besides():
     assert held == [0] * len(held)
     assert all(p.grad is None for p in subject.parameters())
     assert not any(p._post_accumulate_grad_hooks for p in subject.parameters())
+
+
+@pytest.mark.parametrize("sketch", [None, 8])
+def test_no_more_is_held_than_one_gradient_and_one_tensor(sketch, monkeypatch):
+    subject, loss = subject_of(small_model("gpt2"))
+    seen, held = [], []
+
+    def counting(gradient):
+        seen.append(weakref.ref(gradient))
+        alive = {tensor.data_ptr(): tensor.numel() for ref in seen if (tensor := ref()) is not None}
+        held.append(sum(alive.values()))
+        return norm(gradient)
+
+    norm = gradients._norm
+    monkeypatch.setattr(gradients, "_norm", counting)
+    gradient_cosines(subject, items_of(subject.model, 1), loss=loss, pairs=PAIRS, sketch=sketch)
+    sizes = [p.numel() for p in subject.parameters()]
+    assert max(held) <= max(sizes) + (sum(sizes) if sketch is None else 0)
 
 
 def test_one_pass_for_each_first_language_and_for_each_pair():
