@@ -18,7 +18,7 @@ from isogloss.core.errors import DataError, UserError
 from isogloss.core.run import read_run, read_status
 from isogloss.methods.pace import Pace, cost
 from isogloss.methods.runners import here
-from isogloss.methods.runners.child import why
+from isogloss.methods.runners.child import start, stop, why
 from isogloss.methods.runners.job import Event, Job
 from isogloss.methods.runners.processes import side_by_side
 from isogloss.methods.sweep import standing, sweep
@@ -187,23 +187,41 @@ def test_processes_side_by_side_leave_what_one_process_leaves(swept, tmp_path):
     assert "report.html" in (found.folder / "logs" / "shares-even-seed-0.log").read_text()
 
 
-def test_a_stopped_sweep_of_processes_stops_them_and_is_gone_on_with(tmp_path):
-    long = SWEEP | {"grid": {}, "seeds": [0]}
-    long["recipe"] = SMALL | {"training": SMALL["training"] | {"steps": 100_000, "log_every": 1}}
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(long))
-    command = [sys.executable, "-m", "isogloss", "sweep", "small.yaml", "--jobs", "2"]
-    started = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    for _ in range(600):
-        if list(tmp_path.glob("runs/small/*/metrics.jsonl")):
-            break
+def test_a_process_is_stopped_so_that_it_can_be_gone_on_with(tmp_path):
+    long = SMALL | {"training": SMALL["training"] | {"steps": 100_000, "log_every": 1}}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(long))
+    events = side_by_side(1)([job(tmp_path)])
+    assert next(events).kind == "started"
+    events.close()
+    assert not list(tmp_path.glob("*/status.json"))
+    process = start(job(tmp_path))
+    while not list(tmp_path.glob("*/metrics.jsonl")):
+        assert process.poll() is None, (tmp_path / "a.log").read_text()
         time.sleep(0.1)
-    started.send_signal(signal.SIGTERM)
-    _, said = started.communicate(timeout=60)
-    assert started.returncode == 130, said
-    (folder,) = {path.parent for path in tmp_path.glob("runs/small/*/status.json")}
+    stop([process])
+    (folder,) = {path.parent for path in tmp_path.glob("*/status.json")}
     assert read_status(folder)["why"] == "stopped from the keyboard"
-    facts = json.loads((tmp_path / "runs/small/sweep.json").read_text())
-    assert [run["state"] for run in facts["runs"]] == ["begun"]
+    assert process.returncode == 130
+
+
+def test_sigterm_stops_a_sweep_as_ctrl_c_does(tmp_path):
+    stopped = []
+
+    def terminated(jobs):
+        try:
+            yield Event(jobs[0], "started")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            stopped.append(jobs[0].name)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(sweep_of(), out=tmp_path, runner=terminated)
+    assert stopped == ["shares-uneven-seed-0"]
+    assert signal.getsignal(signal.SIGTERM) == before
+    facts = json.loads((tmp_path / "small" / "sweep.json").read_text())
+    assert [run["state"] for run in facts["runs"]] == ["new"] * 4
 
 
 def job(folder, name="a"):
@@ -244,8 +262,6 @@ def test_a_run_costs_what_its_trainings_read():
 def test_an_interpreter_of_the_child_is_this_one(tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **more: made.append((command, more)))
-    from isogloss.methods.runners.child import start
-
     start(Job("a", tmp_path / "r.yaml", tmp_path, tmp_path / "a.log", tmp_path, threads=3))
     assert made[0][0][:3] == [sys.executable, "-m", "isogloss"]
     assert made[0][1]["env"]["OMP_NUM_THREADS"] == "3"

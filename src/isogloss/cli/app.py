@@ -205,6 +205,19 @@ def report(
     typer.echo(render(runs, out or runs[0] / "report.html"))
 
 
+@app.command()
+def figures(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of pretrainings.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write them to.")] = Path("figures"),
+) -> None:
+    """Draw what pretrainings on mixtures show together, as SVG files with their numbers in CSV."""
+    from isogloss.report.figures import write_figures
+
+    paths, missing = write_figures(runs, out)
+    for line in (*paths, *missing):
+        typer.echo(line)
+
+
 @recipes_app.callback()
 def recipes(context: typer.Context) -> None:
     """List the shipped recipes."""

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib import resources
 from typing import Any, Literal, ParamSpec, TypeAlias
 
 Axes: TypeAlias = Any  # matplotlib.axes.Axes; matplotlib is imported late
@@ -132,6 +133,16 @@ def finished(figure: Any, title: str, description: str, *, name: str, legend: Se
     return Drawing(
         title, description, _for_the_page(stream.getvalue(), title, description, name), tuple(legend)
     )
+
+
+def standalone(drawing: Drawing) -> str:
+    """A figure as a file of its own, in the page's light colours."""
+    css = resources.files("isogloss.report").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"(--\w+): (#[0-9a-f]{6});", css.partition("}")[0]))
+    svg = drawing.svg.replace("currentColor", colours["--ink"])
+    svg = re.sub(r"var\((--\w+)\)", lambda found: colours[found[1]], svg)
+    style = f"<style>svg {{ background: {colours['--paper']} }} text {{ font-family: sans-serif }}</style>"
+    return re.sub(r"(<svg[^>]*>)", rf"\1{style}", svg, count=1) + "\n"
 
 
 def _for_the_page(svg: str, title: str, description: str, name: str) -> str:

@@ -14,6 +14,7 @@ from isogloss.core.errors import CheckpointError
 from isogloss.core.files import write_text
 from isogloss.core.run import RunRecord, read_run
 from isogloss.report import numbers
+from isogloss.report.chart_plots import drawing_of
 from isogloss.report.curves import Curves, loss_curves, score_curves, throughput
 from isogloss.report.drawing import Drawing
 from isogloss.report.headline import (
@@ -30,6 +31,7 @@ from isogloss.report.headline import (
 from isogloss.report.levelling import FILE, Levelling, levelling, watched
 from isogloss.report.levelling_plots import agreement_map, change_dots, judge_dots
 from isogloss.report.measurements import in_order, language_name
+from isogloss.report.mixing_charts import mixing, run_charts
 from isogloss.report.notes import Note, notes
 from isogloss.report.numbers import metric
 from isogloss.report.plots import curves, score_bars, share_bars
@@ -63,6 +65,14 @@ class MixtureView:
 
 
 @dataclass(frozen=True)
+class MixingView:
+    """What pretrained mixtures show, and what could not be worked out; both may be empty."""
+
+    drawings: tuple[Drawing, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LevellingView:
     """What a levelling did, and its figures; `changes` is None where nothing changed or was tested."""
 
@@ -91,6 +101,7 @@ class RunView:
     scores: tuple[ScoreView, ...]
     sizes: SizeTable
     mixtures: tuple[MixtureView, ...]
+    mixing: tuple[Drawing, ...]
     curves: tuple[Drawing, ...]
     throughput: tuple[tuple[str, str], ...]
     samples: tuple[SampleGroup, ...]
@@ -107,6 +118,7 @@ class PageView:
     key_numbers: tuple[KeyNumber, ...]
     notes: tuple[Note, ...]
     compared: tuple[ScoreView, ...]
+    mixing: MixingView
     runs: tuple[RunView, ...]
 
 
@@ -172,27 +184,33 @@ def templates() -> Any:
     return environment
 
 
+_MOST_NAMED = 4  # runs in a headline
 _Family = tuple[RunRecord, Sequence[RunRecord]]
 
 
 def _page_view(families: Sequence[_Family]) -> PageView:
     flat = [run for root, stages in families for run in (root, *stages)]
-    views = tuple(_run_view(run, f"run{number}") for number, run in enumerate(flat, 1))
+    together = mixing_view(flat)
+    # What the figures of all runs show already is not shown again for each.
+    views = tuple(
+        _run_view(run, f"run{number}", mixed=not together.drawings) for number, run in enumerate(flat, 1)
+    )
     compared = _score_views(compare(_distinct_names(flat)), "compared")
     if len(families) > 1:
         names = [run_name(root) for root, _ in families]
         return PageView(
-            listed(names),
+            listed(names) if len(names) <= _MOST_NAMED else f"{names[0]} and {len(names) - 1} others",
             f"{number_word(len(names)).capitalize()} runs, side by side.",
             (),
             (),
             compared,
+            together,
             views,
         )
     root, stages = families[0]
     if not stages:
         view = views[0]
-        return PageView(view.name, view.sentence, view.key_numbers, view.notes, (), views)
+        return PageView(view.name, view.sentence, view.key_numbers, view.notes, (), together, views)
     last = size_table(stages[-1])
     return PageView(
         title=run_name(root),
@@ -200,7 +218,20 @@ def _page_view(families: Sequence[_Family]) -> PageView:
         key_numbers=key_numbers(_first_table(stages[-1]), last),
         notes=notes(root, stages=stages),
         compared=compared,
+        mixing=together,
         runs=(*views[1:], replace(views[0], notes=())),  # they stand at the top
+    )
+
+
+def mixing_view(runs: Sequence[RunRecord]) -> MixingView:
+    """The figures of several pretrainings together.
+
+    Args:
+        runs: those of stages among them.
+    """
+    found = mixing(runs)
+    return MixingView(
+        tuple(drawing_of(chart, name=f"mixing-{chart.name}") for chart in found.charts), found.missing
     )
 
 
@@ -218,7 +249,7 @@ def _first_table(run: RunRecord) -> ScoreTable | None:
     return next(iter(score_tables(run)), None)
 
 
-def _run_view(run: RunRecord, anchor: str) -> RunView:
+def _run_view(run: RunRecord, anchor: str, *, mixed: bool) -> RunView:
     sizes = size_table(run)
     stages = stage_folders(run.folder)
     return RunView(
@@ -235,6 +266,7 @@ def _run_view(run: RunRecord, anchor: str) -> RunView:
             MixtureView(table, share_bars(table, name=f"{anchor}-mixture{number}"))
             for number, table in enumerate(mixture_tables(run), 1)
         ),
+        mixing=_mixing_drawings(run, anchor) if mixed else (),
         curves=_curve_drawings(run, anchor),
         throughput=tuple((phase, f"{rate:,.0f}") for phase, rate in throughput(run).items()),
         samples=sample_groups(run),
@@ -278,6 +310,10 @@ def _levelling_view(run: RunRecord, anchor: str) -> LevellingView | None:
             for number, drawn in enumerate(found.watched, 1)
         ),
     )
+
+
+def _mixing_drawings(run: RunRecord, anchor: str) -> tuple[Drawing, ...]:
+    return tuple(drawing_of(chart, name=f"{anchor}-{chart.name}") for chart in run_charts(run))
 
 
 def _curve_drawings(run: RunRecord, anchor: str) -> tuple[Drawing, ...]:

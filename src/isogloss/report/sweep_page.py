@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isogloss.core.files import write_text
+from isogloss.core.run import read_run
 from isogloss.report.headline import number_word
 from isogloss.report.notes import Note
-from isogloss.report.page import templates
+from isogloss.report.page import MixingView, mixing_view, stage_folders, templates
 from isogloss.report.sweep_table import SweepTable, runs_csv, settings_csv, short_keys, sweep_table
 
 CSV = {"sweep.csv": runs_csv, "settings.csv": settings_csv}
@@ -24,6 +25,7 @@ class SweepView:
     table: SweepTable
     keys: tuple[str, ...]
     several_seeds: bool
+    mixing: MixingView
 
 
 def write_sweep(folder: Path) -> Path:
@@ -36,18 +38,21 @@ def write_sweep(folder: Path) -> Path:
     table = sweep_table(folder)
     for name, text in CSV.items():
         write_text(folder / name, text(table))
-    write_text(folder / PAGE, sweep_html(table))
+    write_text(folder / PAGE, sweep_html(folder, table))
     return folder / PAGE
 
 
-def sweep_html(table: SweepTable) -> str:
+def sweep_html(folder: Path, table: SweepTable) -> str:
     """The page's HTML."""
+    finished = [folder / run.folder for run in table.runs if run.folder and run.state == "finished"]
+    every = [read_run(part) for root in finished for part in (root, *stage_folders(root))]
     view = SweepView(
         sentence=_sentence(table),
         notes=_notes(table),
         table=table,
         keys=short_keys(table.keys),
         several_seeds=any(value and value.number > 1 for row in table.settings for value in row.values),
+        mixing=mixing_view(every),
     )
     return str(templates().get_template("sweep.html.j2").render(page=view))
 

@@ -1,0 +1,111 @@
+"""Token efficiency of the languages in some runs, by laws fitted to the monolingual ones among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from isogloss.analysis.scaling import PARAMETERS, Efficiency, ScalingFit, fit
+from isogloss.core.errors import DataError
+from isogloss.core.languages import original_of
+from isogloss.report.measurements import in_order, language_name
+from isogloss.report.mixing import MixedRun, Setting, is_monolingual
+
+_DRAWS = 500
+
+
+@dataclass(frozen=True)
+class Law:
+    """The scaling law of one language at one shape of model, and the runs it was fitted to.
+
+    `tokens` and `perplexities` are (runs,).
+    """
+
+    model: str
+    language: str
+    fit: ScalingFit
+    tokens: tuple[float, ...]
+    perplexities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Efficiencies:
+    """What could be worked out, and what could not.
+
+    Attributes:
+        laws: one for each language and shape of model with monolingual runs enough.
+        found: by setting's name and language.
+        missing: sentences on what was not to be had, and on what lies outside the fitted range.
+    """
+
+    laws: tuple[Law, ...]
+    found: Mapping[tuple[str, str], Efficiency]
+    missing: tuple[str, ...]
+
+
+def efficiencies(settings: Sequence[Setting]) -> Efficiencies:
+    """Laws from the monolingual runs, and with them TEff of every language of the others."""
+    laws: dict[tuple[str, str], Law] = {}
+    missing: list[str] = []
+    mixed = [one for one in settings if not is_monolingual(one.first)]
+    for model, language in in_order(
+        (one.first.model, original_of(tag)) for one in mixed for tag in one.first.languages
+    ):
+        runs = [run for one in settings for run in one.runs if _teaches(run, model, language)]
+        law, why = _law(model, language, runs)
+        if law:
+            laws[model, language] = law
+        missing += [why] if why else []
+    found: dict[tuple[str, str], Efficiency] = {}
+    outside: list[str] = []
+    for one in mixed:
+        for tag in one.first.languages:
+            if law := laws.get((one.first.model, original_of(tag))):
+                told, why = _efficiency(law, one, tag)
+                if told:
+                    found[one.name, tag] = told
+                missing += [why] if why else []
+                outside += [f"{one.name}, {language_name(tag)}"] if told and told.extrapolated else []
+    if outside:
+        missing.append(
+            "Outside the range of tokens that the law was fitted to, and to be doubted: "
+            f"{'; '.join(outside)}."
+        )
+    return Efficiencies(tuple(laws.values()), found, tuple(in_order(missing)))
+
+
+def _teaches(run: MixedRun, model: str, language: str) -> bool:
+    """Whether it is a monolingual run of a language, or of a clone of it, with a perplexity."""
+    return (
+        is_monolingual(run)
+        and run.model == model
+        and original_of(run.languages[0]) == language
+        and (run.languages[0] in run.perplexity)
+    )
+
+
+def _law(model: str, language: str, runs: Sequence[MixedRun]) -> tuple[Law | None, str]:
+    name = language_name(language)
+    sizes = len({run.total for run in runs})
+    if sizes < PARAMETERS:
+        return None, (
+            f"TEff in {name} needs monolingual runs of {name} with the same architecture at {PARAMETERS} or "
+            f"more numbers of tokens; among these runs there are {sizes or 'none'}."
+        )
+    tokens = tuple(run.total for run in runs)
+    perplexities = tuple(run.perplexity[run.languages[0]] for run in runs)
+    try:
+        return Law(model, language, fit(tokens, perplexities, draws=_DRAWS), tokens, perplexities), ""
+    except DataError as error:
+        return None, f"There is no scaling law of {name}: {error.got}."
+
+
+def _efficiency(law: Law, setting: Setting, language: str) -> tuple[Efficiency | None, str]:
+    seen = setting.values(lambda run: run.perplexity.get(language))
+    if not seen:
+        return None, ""
+    try:
+        return law.fit.efficiency(seen, setting.mean(lambda run: run.tokens.get(language, math.nan))), ""
+    except DataError as error:
+        return None, f"No TEff for {language_name(language)} in {setting.name}: {error.got}."

@@ -1,0 +1,207 @@
+"""Pretrained mixtures as their figures need them: who had how much, and what came of it; seeds together.
+
+Read from run folders alone. Runs that differ in nothing but seed and name are one *setting*.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isogloss.core.languages import original_of
+from isogloss.core.run import RunRecord
+from isogloss.report.measurements import Measurement, in_order, measurements
+from isogloss.report.tables import score_tables
+
+_NOT_SETTINGS = ("seed", "name", "as_name")
+_NAME = re.compile(r"^\d{4}-\d\d-\d\d-|-seed-\d+(?=(-\d+)?$)")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Test scores of a task that a pretrained model was fine-tuned on.
+
+    Attributes:
+        source: the language of the labels; None where there are several.
+        scores: by language, as fractions.
+    """
+
+    task: str
+    metric: str
+    source: str | None
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class MixedRun:
+    """One pretraining on one language or several.
+
+    Attributes:
+        name: of its folder.
+        setting: the same for runs that differ in seed and name only.
+        model: the same for models of one shape, whatever their vocabulary.
+        tokens: that each language had, by the ledger.
+        perplexity: on test text, by language.
+        aligned: measurements on texts that say the same in each language.
+        anchors: share of the pieces that languages have in common; None where nothing says so.
+        changing: whether its shares change while it learns.
+        transfers: of models fine-tuned from it.
+    """
+
+    name: str
+    setting: str
+    model: str
+    tokens: Mapping[str, float]
+    perplexity: Mapping[str, float]
+    aligned: tuple[Measurement, ...]
+    anchors: float | None
+    changing: bool
+    transfers: tuple[Transfer, ...]
+
+    @property
+    def total(self) -> float:
+        """Tokens of all languages."""
+        return sum(self.tokens.values())
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that had a token."""
+        return tuple(tag for tag, count in self.tokens.items() if count > 0)
+
+    def share(self, language: str) -> float:
+        """Of all tokens."""
+        return self.tokens.get(language, 0.0) / self.total
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The runs of one setting, at least one; they differ in their seeds."""
+
+    name: str
+    runs: tuple[MixedRun, ...]
+
+    @property
+    def first(self) -> MixedRun:
+        """A run of it, for what all have in common."""
+        return self.runs[0]
+
+    def values(self, value: Callable[[MixedRun], float | None]) -> list[float]:
+        """A number of each run, where it has one."""
+        found = [value(run) for run in self.runs]
+        return [one for one in found if one is not None and math.isfinite(one)]
+
+    def mean(self, value: Callable[[MixedRun], float | None]) -> float:
+        """The mean of a number over the runs that have it; NaN where none has."""
+        found = self.values(value)
+        return sum(found) / len(found) if found else math.nan
+
+
+def mixed_runs(runs: Sequence[RunRecord]) -> tuple[MixedRun, ...]:
+    """The pretrainings among some runs; a fine-tuning among them is told of by the model it began with.
+
+    Args:
+        runs: stages of pipelines among them, each as a run of its own.
+    """
+    tuned = [(_beginning(run), found) for run in runs for found in _transfers(run)]
+    result = []
+    for run in runs:
+        if run.recipe.get("method") == "pretrain" and (tokens := _tokens(run)):
+            own = tuple(found for folder, found in tuned if folder == run.folder.resolve())
+            result.append(_mixed(run, tokens, own))
+    return tuple(result)
+
+
+def settings(runs: Iterable[MixedRun]) -> tuple[Setting, ...]:
+    """Runs by setting, in order, each setting under a name of its own."""
+    grouped: dict[str, list[MixedRun]] = {}
+    for run in runs:
+        grouped.setdefault(run.setting, []).append(run)
+    names = [_NAME.sub("", found[0].name) for found in grouped.values()]
+    return tuple(
+        Setting(name if names.count(name) == 1 else found[0].name, tuple(found))
+        for name, found in zip(names, grouped.values(), strict=True)
+    )
+
+
+def is_monolingual(run: MixedRun) -> bool:
+    """Whether it learnt from one language alone."""
+    return len(run.languages) == 1
+
+
+def _mixed(run: RunRecord, tokens: Mapping[str, float], transfers: tuple[Transfer, ...]) -> MixedRun:
+    recipe = run.recipe
+    tested = measurements(run, split="test", metric="perplexity", per_language=True)
+    return MixedRun(
+        name=run.folder.resolve().parent.parent.name if _is_stage(run) else run.folder.resolve().name,
+        setting=_digest({key: value for key, value in recipe.items() if key not in _NOT_SETTINGS}),
+        model=_digest(recipe.get("architecture") or recipe.get("model")),
+        tokens=tokens,
+        perplexity={str(line.language): line.value for line in tested},
+        aligned=tuple(measurements(run, split="aligned", per_language=True)),
+        anchors=_anchors(run),
+        changing=bool(recipe.get("schedule")),
+        transfers=transfers,
+    )
+
+
+def _tokens(run: RunRecord) -> dict[str, float]:
+    """Tokens of each language at the end of training."""
+    lines = [m for m in measurements(run, metric="tokens", per_language=True) if m.phase == "pretrain"]
+    return {str(line.language): line.value for line in lines}
+
+
+def _anchors(run: RunRecord) -> float | None:
+    """The share of pieces in common: of clones as the recipe asks, else as measured."""
+    clones = run.recipe.get("clones")
+    if isinstance(clones, dict) and isinstance(share := clones.get("anchors"), int | float):
+        return float(share)
+    lines = measurements(run, metric="anchored_share", per_language=True)
+    return sum(line.value for line in lines) / len(lines) if lines else None
+
+
+def _transfers(run: RunRecord) -> list[Transfer]:
+    if run.recipe.get("method") != "finetune":
+        return []
+    firsts = {table.task: table for table in reversed(score_tables(run)) if table.split == "test"}
+    return [
+        Transfer(
+            table.task or "",
+            table.metric,
+            table.source,
+            {row.language: row.scores[-1].value for row in table.rows if row.scores[-1]},
+        )
+        for table in firsts.values()
+    ]
+
+
+def _beginning(run: RunRecord) -> Path | None:
+    """The run folder whose model this one began with; None where it was no run's."""
+    model = run.recipe.get("model")
+    if not isinstance(model, str):
+        return None
+    if model.startswith("stage:"):
+        return (run.folder.parent / model.removeprefix("stage:")).resolve()
+    return Path(model).resolve().parent
+
+
+def _is_stage(run: RunRecord) -> bool:
+    return run.folder.resolve().parent.name == "stages"
+
+
+def _digest(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def pairs_of(run: MixedRun) -> list[tuple[str, str]]:
+    """The pairs of languages that its alignment was measured for."""
+    return in_order((str(line.language), line.other) for line in run.aligned if line.other)
+
+
+def originals(runs: Iterable[MixedRun]) -> list[str]:
+    """The languages of some runs, each clone as the one it is of."""
+    return in_order(original_of(tag) for run in runs for tag in run.languages)
