@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from isogloss.cli import main
+from isogloss.data.clones import ClonesSpec
+from isogloss.data.mixture import MixtureSpec
+from isogloss.data.schedule import Adaptive, Annealed, Glide, Schedule, Stages, timeline_of
 from isogloss.methods import shipped, table
 from isogloss.methods.alignment import AlignmentRule
 from isogloss.methods.guards import GuardRule
@@ -24,7 +28,13 @@ from tiny_runs import shortened
 ROOT = Path(__file__).parents[1]
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "docs/levelling.md", "docs/sweeps.md", "docs/alignment.md")
+    for name in (
+        "README.md",
+        "docs/levelling.md",
+        "docs/sweeps.md",
+        "docs/alignment.md",
+        "docs/pretraining.md",
+    )
 }
 
 NOT_RUN = {
@@ -121,6 +131,35 @@ def test_the_page_about_alignment_names_every_option():
     named = set(re.findall(r"`([a-z_.]+)`", PAGES["docs/alignment.md"]))
     wanted = {f"alignment.{name}" for name in AlignmentRule.model_fields}
     assert wanted <= named, wanted - named
+
+
+SCHEDULES = [
+    text for text in blocks("docs/pretraining.md", "yaml") if re.search("^kind:", text, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("text", SCHEDULES)
+def test_a_schedule_of_the_guide_is_one(text):
+    values = yaml.safe_load(text)
+    schedule = TypeAdapter(Schedule).validate_python(values)
+    languages = {
+        tag: 10 for key in ("budget", "start", "enters") for tag in getattr(schedule, key, None) or {}
+    }
+    sizes = languages or dict.fromkeys(("en-Latn", "fr-Latn"), 10)
+    assert timeline_of(schedule, sizes | {"en-Latn": 10}, steps=100).starts[0] == 0
+
+
+def test_the_guide_to_pretraining_names_every_option_of_mixtures():
+    page = PAGES["docs/pretraining.md"]
+    assert {yaml.safe_load(text)["kind"] for text in SCHEDULES} == {
+        "stages",
+        "cosine",
+        "annealed",
+        "adaptive",
+    }
+    for record in (ClonesSpec, MixtureSpec, Stages, Glide, Annealed, Adaptive):
+        for name in record.model_fields:
+            assert re.search(rf"`{name}[`:]|\b{name}:", page), f"{record.__name__}.{name}"
 
 
 @pytest.mark.parametrize("page", PAGES)
