@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from isogloss.core.errors import ModelError
+from isogloss.core.files import write_text
 from isogloss.data.records import LabelExample
 from isogloss.evaluate.distributions import distributions
 from isogloss.methods.scoring import evaluate_files
@@ -68,6 +69,27 @@ def test_evaluate_scores_a_clone_as_the_run_did(tuned):
     found = evaluate_files(tuned.folder / "model", task="topic", data=["eng-x-2=miniature/test:8"])
     [line] = logged(tuned, "accuracy", split="test", language="en-Latn-x-2")
     assert found.scores["en-Latn-x-2"]["accuracy"] == line["value"]
+
+
+def test_a_table_of_glue_is_learnt_in_english_and_tested_in_its_clone(cloned, tmp_path):
+    rows = [
+        ("The cow was sold.", f"Somebody sold {n} cows.", ("entailment", "not_entailment")[n % 2])
+        for n in range(24)
+    ]
+    lines = ["index\tsentence1\tsentence2\tlabel", *(f"{n}\t" + "\t".join(row) for n, row in enumerate(rows))]
+    write_text(tmp_path / "rte.tsv", "\n".join(lines) + "\n")
+    table = str(tmp_path / "rte.tsv")
+    recipe = tiny(
+        FINETUNE,
+        task="classify-pairs",
+        model=str(cloned.folder / "model"),
+        pooling="first",
+        train={"eng": table},
+        dev={},
+        test={"eng": table, "eng-x-2": table},
+    )
+    scored = logged(ran(recipe, tmp_path / "runs"), "accuracy", split="test")
+    assert [line["language"] for line in scored] == ["en-Latn", "en-Latn-x-2"]
 
 
 def test_a_language_without_a_tokenizer_is_refused_before_the_training(cloned, tmp_path):
