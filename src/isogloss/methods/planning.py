@@ -39,6 +39,7 @@ from isogloss.methods.task import TaskTraining, labels_of
 from isogloss.methods.text import draws_of
 from isogloss.models.architecture import architecture_config
 from isogloss.models.backbone import Auto, empty_model, load_config
+from isogloss.models.gpt import plain_config
 from isogloss.models.sizes import sizes
 from isogloss.models.tasks import (
     HEAD_FACTS,
@@ -129,7 +130,7 @@ def _pretrain(recipe: PretrainRecipe, title: str, known: _Known) -> Plan:
         *_sparse_rows(recipe),
         *_memory_rows(config, counted["total"], recipe.training, recipe.length),
     ]
-    return Plan(title, tuple(rows), config, vocabulary, counted)
+    return Plan(title, tuple(rows), plain_config(config), vocabulary, counted)
 
 
 def _mixture_rows(recipe: PretrainRecipe) -> Iterator[Row]:

@@ -36,6 +36,7 @@ from isogloss.methods.text import Texts, held_out, held_out_loss, tokenised
 from isogloss.models.architecture import Architecture, FamilyName, new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.families import family_of
+from isogloss.models.gpt import plain
 from isogloss.models.tasks import TaskModel, aligned_labels
 from isogloss.training.loop import Outcome, train
 from isogloss.training.optimiser import OptimiserBuilder, adamw
@@ -188,8 +189,9 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
         return
     languages = (*recipe.corpora, *recipe.dev, *recipe.test, *(aligned.languages if aligned else ()))
     read_with = cloned.tokenizer(tokenizer, languages)
+    trained, subject.model = subject.model, plain(subject.model)
     save_model(subject.model, read_with, run.model)
-    note_model(run, recipe.as_name, subject.model, read_with)
+    note_model(run, recipe.as_name, trained, read_with)
     _score(recipe, run, subject, read_with, step=outcome.step)
     if recipe.alignment and aligned:
         log_alignment(
@@ -215,7 +217,7 @@ def language_model_step(objective: TextObjective) -> Step:
 
     def step(model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
         targets = aligned_labels(batch["labels"], objective) != IGNORED
-        return {"loss": model(batch).loss, "weight": targets.sum()}
+        return {"loss": model(batch, scores=False).loss, "weight": targets.sum()}
 
     return step
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -31,14 +33,30 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type_vocab_size": 0,
     },
     "xlm-roberta": {"type_vocab_size": 1},
+    # The same function as GPT-2's "gelu_new", which transformers writes out in seven operations.
+    "gpt2": {"activation_function": "gelu_pytorch_tanh"},
     "llama": {"tie_word_embeddings": True},
     "qwen3": {"tie_word_embeddings": True},
 }
+_PUBLISHED = {"family": "gpt2", "variant": "languini"}
+_GPT_SIZES: dict[str, dict[str, Any]] = {
+    "gpt-mini": {"layers": 4, "hidden": 512, "feedforward": 2048, "heads": 8, "head_width": 32},
+    "gpt-small": {"layers": 12, "hidden": 768, "feedforward": 3072, "heads": 12, "head_width": 64},
+    "gpt-medium": {"layers": 24, "hidden": 1024, "feedforward": 4096, "heads": 16, "head_width": 64},
+}
+PRESETS: dict[str, dict[str, Any]] = {name: _PUBLISHED | sizes for name, sizes in _GPT_SIZES.items()}
+"""Published sizes by name: the language-imbalance paper's (Schäfer et al. 2024, arXiv 2404.07982)."""
+_PRESET_LENGTH = 512
+_FREE = ("max_length", "dropout")
+"""What may be said beside the name of a published size."""
+
 _NO_IDS: dict[str, int | None] = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
 
 
 class Architecture(Record):
     """The sizes of a model to train from scratch.
+
+    A name of `PRESETS` stands for published sizes: `gpt-mini`, or `{preset: gpt-mini, max_length: 256}`.
 
     Attributes:
         family: which architecture.
@@ -49,6 +67,9 @@ class Architecture(Record):
             for the gated blocks of modernbert, llama, qwen3 and mt5, which have three matrices for two).
         max_length: longest input in tokens; mt5 has no bound and ignores it.
         dropout: probability everywhere inside the layers, in [0, 1).
+        variant: `languini`, for gpt2 alone: the GPT of the language-imbalance paper (`models.gpt`), with an
+            output layer of its own. It is saved as an ordinary GPT-2.
+        head_width: numbers of each head, of this variant alone; None is `hidden / heads`, and none is wider.
         options: further keys of the transformers configuration, passed on as they are.
     """
 
@@ -59,7 +80,34 @@ class Architecture(Record):
     feedforward: int | None = Field(None, ge=1)
     max_length: int = Field(256, ge=2)
     dropout: float = Field(0.0, ge=0, lt=1)
+    variant: Literal["languini"] | None = None
+    head_width: int | None = Field(None, ge=1)
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_by_name(cls, values: Any) -> Any:
+        if isinstance(values, str):
+            return _preset(values, {})
+        if isinstance(values, Mapping) and "preset" in values:
+            rest = {key: value for key, value in values.items() if key != "preset"}
+            return _preset(str(values["preset"]), rest)
+        return values
+
+    @model_validator(mode="after")
+    def _variant_fits(self) -> Architecture:
+        if self.variant is not None and self.family != "gpt2":
+            raise ValueError(f"variant: {self.variant} is one of gpt2, not of {self.family}")
+        if self.variant is not None and self.options.get("tie_word_embeddings"):
+            raise ValueError(f"options.tie_word_embeddings: {self.variant} has an output layer of its own")
+        if self.head_width is not None and self.variant is None:
+            raise ValueError("head_width: heads are hidden / heads wide but in gpt2's variant languini")
+        if self.head_width is not None and self.head_width > self.hidden // self.heads:
+            raise ValueError(
+                f"head_width: {self.head_width} is more than hidden / heads, {self.hidden // self.heads}, "
+                "which the GPT-2 that is saved has room for"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Architecture:
@@ -74,6 +122,17 @@ class Architecture(Record):
         """The feed-forward width, with None worked out."""
         gated = self.family in ("modernbert", "llama", "qwen3", "mt5")
         return self.feedforward or (5 * self.hidden // 2 if gated else 4 * self.hidden)
+
+
+def _preset(name: str, rest: dict[str, Any]) -> dict[str, Any]:
+    """The values that a name stands for, with what is said beside it."""
+    if name not in PRESETS:
+        raise ValueError(f"preset: {name!r} is none of {', '.join(PRESETS)}. {did_you_mean(name, PRESETS)}")
+    if fixed := [key for key in rest if key not in _FREE]:
+        raise ValueError(
+            f"{fixed[0]}: {name} says it already; beside a preset only {' and '.join(_FREE)} can be given"
+        )
+    return {"max_length": _PRESET_LENGTH} | PRESETS[name] | rest
 
 
 def architecture_config(
@@ -162,9 +221,14 @@ def special_ids(tokenizer: Any, architecture: Architecture) -> dict[str, int | N
 
 
 def _per_head_sizes(architecture: Architecture) -> dict[str, Any]:
+    from isogloss.models.gpt import SCALE_KEY, WIDTH_KEY
+
     per_head = architecture.hidden // architecture.heads
     if architecture.family == "mt5":
         return {"d_kv": per_head, "num_decoder_layers": architecture.layers}
+    if architecture.variant == "languini":
+        scale, width = math.sqrt(architecture.hidden), architecture.head_width or per_head
+        return {SCALE_KEY: scale, WIDTH_KEY: width, "tie_word_embeddings": False}
     if architecture.family in ("llama", "qwen3"):
         return {"num_key_value_heads": architecture.heads, "head_dim": per_head}
     return {}

@@ -15,6 +15,7 @@ from isogloss.core.files import whole_folder
 from isogloss.core.seeds import derive
 from isogloss.models.anatomy import anatomy
 from isogloss.models.families import family_of
+from isogloss.models.gpt import is_scaled_gpt, scaled_gpt
 from isogloss.models.origin import Origin, write_origin
 
 Auto = Literal["base", "masked", "causal", "seq2seq", "tokens", "span", "label"]
@@ -169,13 +170,14 @@ def empty_model(config: Any, auto: Auto) -> Any:
     _check_kind(config, auto)
     with quiet():
         try:
-            return _auto_class(auto).from_config(config, **_without_pooler(auto, config))
+            model = _auto_class(auto).from_config(config, **_without_pooler(auto, config))
         except ValueError as error:
             raise ModelError(
                 f"no {auto!r} model of this configuration: {_first_line(error)}",
                 wanted=f"sizes that fit, and a head that {config.model_type} has",
                 fix="check the sizes (heads divide hidden) or choose another kind of head",
             ) from error
+    return scaled_gpt(model) if is_scaled_gpt(config) else model
 
 
 @contextlib.contextmanager

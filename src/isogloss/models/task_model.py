@@ -17,9 +17,11 @@ from isogloss.data.prompts import Prompt
 from isogloss.data.records import Kind
 from isogloss.losses.combine import mean_over
 from isogloss.losses.logits import cross_entropy
+from isogloss.models.blockwise import in_blocks
 from isogloss.models.entries import entry_scores, reading_only
 from isogloss.models.families import family_of
 from isogloss.models.heads import by_group, last_state
+from isogloss.models.vocabulary_loss import has_loss_alone, vocabulary_loss
 
 Pooling: TypeAlias = Literal["first", "mean"]
 
@@ -91,12 +93,17 @@ class TaskModel(nn.Module):
         """How the backbone reads text: masked, causal or seq2seq."""
         return objective_of(self.config)
 
-    def forward(self, batch: Mapping[str, Tensor], *, head: bool = True) -> TaskOutput:
+    def forward(self, batch: Mapping[str, Tensor], *, head: bool = True, scores: bool = True) -> TaskOutput:
         """Run a batch of `isogloss.data.features.collate`; the loss is in single precision.
 
         Args:
             head: False runs the backbone alone, for whoever records its inner states: no loss, no logits.
+            scores: False for the loss alone: over running text it is then found without ever holding the
+                scores of all places, where the architecture's head is known to allow it. Rows must be padded
+                at their end.
         """
+        if not scores and self.kind == "text" and has_loss_alone(self.config):
+            return TaskOutput(_text_loss(self, batch), {})
         if head:
             assert self.prompt is None or "entries" in batch, "encoded without the model's prompt"
             run = _classes if "entries" in batch else _FORWARD[self.kind]
@@ -196,6 +203,20 @@ def _tokens(model: TaskModel, batch: Mapping[str, Tensor]) -> TaskOutput:
         with reading_only(model.backbone, places):
             logits = model.run(batch).logits[0]
     return TaskOutput(_mean_loss(logits, aligned[places]), {"tokens": logits})
+
+
+def _text_loss(model: TaskModel, batch: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    """The loss that `_tokens` finds, without the scores."""
+    targets, inputs = aligned_labels(batch["labels"], model.objective), model.inputs_of(batch)
+    if model.objective == "causal":
+        # Padding stands at the end of a row, and nothing looks ahead. Without a mask attention is faster.
+        del inputs["attention_mask"]
+        with in_blocks(model.backbone):
+            hidden = model.backbone(**inputs).last_hidden_state
+        return vocabulary_loss(model.model, hidden.flatten(0, 1), targets.flatten())
+    places = targets != IGNORED
+    hidden = model.backbone(**inputs).last_hidden_state[places]
+    return vocabulary_loss(model.model, hidden, targets[places])
 
 
 def aligned_labels(labels: Int[Tensor, "rows length"], objective: Objective) -> Int[Tensor, "rows length"]:

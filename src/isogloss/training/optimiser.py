@@ -44,7 +44,7 @@ def adamw_over(groups: list[dict[str, Any]], plan: TrainingPlan) -> torch.optim.
     fused = all(
         p.device.type in _FUSED_DEVICES and p.is_floating_point() for g in groups for p in g["params"]
     )
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, fused=fused)
+    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, eps=plan.eps, fused=fused)
 
 
 def parameter_groups(

@@ -39,6 +39,7 @@ class TrainingPlan(Record):
         weight_decay: of AdamW; biases, normalisation and embeddings are left out.
         decay_embeddings: apply weight decay to embeddings too.
         betas: of AdamW.
+        eps: of AdamW: added to the root of the second moment.
         clip: largest norm of the whole gradient; None to leave gradients as they are.
         precision: bf16 is autocast over float32 weights; auto is bf16 where the hardware computes in it.
         evaluate_every: steps between evaluations; None for a single one at the end.
@@ -65,6 +66,7 @@ class TrainingPlan(Record):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     decay_embeddings: bool = False
     betas: tuple[_Below1, _Below1] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0.0)] = 1e-8
     clip: Annotated[float, Field(gt=0.0)] | None = 1.0
     precision: Precision = "auto"
     evaluate_every: _Count | None = None

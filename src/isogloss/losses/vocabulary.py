@@ -1,0 +1,164 @@
+"""Cross-entropy of an output layer, without ever holding the scores of all rows.
+
+Scores over a vocabulary are the largest tensor of a language model's step: 2,048 tokens and 16,384 pieces are
+134 MB in float32, and the plain way reads and writes that many numbers seven times. Here some rows at a time
+are scored, turned into their loss and the gradient of it, multiplied into the gradients of the hidden states
+and of the layer, and forgotten. So forward does the work of backward, which only has to scale.
+
+On a CPU the softmax goes over fewer rows still, so that they stay in the processor's cache.
+
+Example:
+    >>> import torch
+    >>> hidden, weight = torch.eye(3, 4), torch.zeros(5, 4)
+    >>> round(linear_cross_entropy(hidden, weight, torch.tensor([1, 4, -100])).exp().item(), 4)
+    5.0
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_IGNORED = -100
+_AT_ONCE = {"cpu": 2**23}
+"""Scores in the making, in the precision of the product; on an accelerator `_LARGE`."""
+_LARGE = 2**27
+_FEWEST = 256
+"""Rows at once, however large the vocabulary: each portion reads the whole layer again."""
+_IN_CACHE = 2**21
+"""Scores in float32 at once, on a CPU."""
+
+
+@torch.compiler.disable
+def linear_cross_entropy(
+    hidden: Float[Tensor, "rows hidden"],
+    weight: Float[Tensor, "vocabulary hidden"],
+    targets: Int[Tensor, " rows"],
+    *,
+    bias: Float[Tensor, " vocabulary"] | None = None,
+) -> Float[Tensor, ""]:
+    """The mean cross-entropy, in nats and float32, of `hidden @ weight.T + bias` with the targets.
+
+    Under autocast the products are in its precision and everything else in float32; gradients can be taken
+    once (no second derivatives).
+
+    Args:
+        hidden: what the output layer reads.
+        weight: the output layer.
+        targets: -100 where there is none: such a row counts for nothing, but is scored all the same; leave
+            out what has many of them.
+        bias: of the output layer; None for none.
+
+    Returns:
+        The mean over the rows with a target; 0, with gradients of 0, when there is none.
+    """
+    kind = hidden.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets, dtype)
+    return loss
+
+
+class _Gradients(NamedTuple):
+    """What is made on the way; None where no gradient is asked for."""
+
+    hidden: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        counted = (targets != _IGNORED).float()
+        shares = counted / counted.sum().clamp(min=1)
+        made = _room(ctx.needs_input_grad, hidden, weight, bias, dtype)
+        with torch.autocast(hidden.device.type, enabled=False):
+            loss = _portions(hidden, weight.to(dtype), bias, targets.clamp(min=0).long(), shares, made)
+        ctx.save_for_backward(*made)
+        ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        made = ctx.saved_tensors
+        # On a CPU it costs nothing to look whether there is anything to do.
+        same = upstream.device.type == "cpu" and bool(upstream == 1)
+        scaled = (
+            None if one is None else one.to(dtype) if same else one.to(dtype) * upstream
+            for one, dtype in zip(made, ctx.dtypes, strict=True)
+        )
+        return (*scaled, None, None)
+
+
+def _room(
+    needed: tuple[bool, ...], hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
+) -> _Gradients:
+    """Empty gradients: of each row in the products' precision, of the layer in float32, for it adds up."""
+    return _Gradients(
+        torch.empty_like(hidden, dtype=dtype) if needed[0] else None,
+        torch.zeros_like(weight, dtype=torch.float32) if needed[1] else None,
+        torch.zeros_like(bias, dtype=torch.float32) if bias is not None and needed[2] else None,
+    )
+
+
+def _portions(
+    hidden: Float[Tensor, "rows hidden"],
+    weight: Float[Tensor, "vocabulary hidden"],
+    bias: Float[Tensor, " vocabulary"] | None,
+    targets: Int[Tensor, " rows"],
+    shares: Float[Tensor, " rows"],
+    made: _Gradients,
+) -> Float[Tensor, ""]:
+    """The sum of the losses, each by its share; fills `made`."""
+    rows, (vocabulary, _) = len(hidden), weight.shape
+    size = min(rows, max(_FEWEST, _AT_ONCE.get(hidden.device.type, _LARGE) // vocabulary))
+    room = torch.empty((size, vocabulary), dtype=weight.dtype, device=hidden.device)
+    part = None
+    loss = torch.zeros((), device=hidden.device)
+    for start in range(0, rows, max(1, size)):
+        some = slice(start, start + size)
+        states = hidden[some].to(weight.dtype)
+        scores = torch.mm(states, weight.T, out=room[: len(states)])
+        loss += _softmax(scores, bias, targets[some], shares[some], made) @ shares[some]
+        if made.hidden is not None:
+            torch.mm(scores, weight, out=made.hidden[some])
+        if made.weight is not None:
+            part = torch.mm(scores.T, states, out=part)
+            made.weight.add_(part)
+    return loss
+
+
+def _softmax(
+    scores: Float[Tensor, "rows vocabulary"],
+    bias: Float[Tensor, " vocabulary"] | None,
+    targets: Int[Tensor, " rows"],
+    shares: Float[Tensor, " rows"],
+    made: _Gradients,
+) -> Float[Tensor, " rows"]:
+    """Each row's loss; its scores become its gradient, by its share, where one is asked for."""
+    losses, size = [], len(scores)
+    if scores.device.type == "cpu":
+        size = max(1, _IN_CACHE // scores.shape[1])
+    wanted = any(one is not None for one in made)
+    for start in range(0, len(scores), max(1, size)):
+        some = slice(start, start + size)
+        given, target = scores[some].float(), targets[some, None]
+        if bias is not None:
+            given = given + bias
+        highest, place = given.max(-1, keepdim=True)
+        believed = given.softmax(-1)
+        # The log of the sum of exponentials, by way of the likeliest: its probability cannot underflow.
+        losses.append((highest - believed.gather(1, place).log() - given.gather(1, target)).squeeze(1))
+        if wanted:
+            believed.scatter_add_(1, target, believed.new_full(target.shape, -1.0))
+            scores[some] = believed.mul_(shares[some, None])
+        if made.bias is not None:
+            made.bias.add_(believed.sum(0))
+    return torch.cat(losses)
