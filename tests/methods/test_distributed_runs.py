@@ -17,16 +17,21 @@ from tiny_runs import DISTIL, FINETUNE, LEVEL, PRETRAIN, TOPICS
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 TASK = {key: value for key, value in FINETUNE.items() if key != "method"} | {"task": "ner"}
 EXACT = {"precision": "fp32", "clip": None}
-STAGES = ("base", "small", "topics", "even", "own")
+STAGES = ("base", "small", "topics", "even", "own", "clones")
 
 pytestmark = pytest.mark.slow
 
 
 def recipe(accumulate):
-    """Six trainings; clipping would make a rounding error in one weight one in all."""
+    """Seven trainings; clipping would make a rounding error in one weight one in all."""
     settings = EXACT | {"accumulate": accumulate}
     phase1 = DISTIL["phase1"] | {"training": DISTIL["phase1"]["training"] | settings}
     phase2 = TASK | {"training": TASK["training"] | settings}
+    clones = {key: value for key, value in PRETRAIN.items() if key != "mixture"} | {
+        "clones": {"of": "eng"},
+        "schedule": {"kind": "adaptive", "every": 2, "probe": 4},
+        "training": PRETRAIN["training"] | settings,
+    }
     topics = TOPICS | {"model": "stage:base", "training": phase2["training"]}
     level = LEVEL | {"model": "stage:topics", "training": LEVEL["training"] | settings}
     return {
@@ -38,6 +43,7 @@ def recipe(accumulate):
             "topics": topics,
             "even": level | {"distillation": {"teacher": "average", "decay": 0.9}},
             "own": level | {"distillation": {"aim": "self", "keep": 0.3}},
+            "clones": clones,
         },
     }
 
@@ -95,7 +101,7 @@ def test_both_log_the_same_measurements_once(runs, stage):
     assert lines_of_one == lines_of_two == len(one)
     assert one.keys() == two.keys()
     for key, value in one.items():
-        if key[3] in ("loss", "tokens", "share", "epochs", "perplexity"):
+        if key[3] in ("loss", "tokens", "share", "epochs", "perplexity", "share_in_force"):
             assert two[key] == pytest.approx(value, rel=1e-2), key
 
 

@@ -93,6 +93,7 @@ class Timeline:
     def _upper(self) -> Numbers:
         """Cumulative shares; exactly 1 from the last language with a share on, so rounding draws no other."""
         upper = np.cumsum(self.shares, axis=1)
-        for row, shares in zip(upper, self.shares, strict=True):
-            row[np.flatnonzero(shares)[-1] :] = 1.0
+        width = len(self.names)
+        last = width - 1 - np.argmax(self.shares[:, ::-1] > 0, axis=1)
+        upper[np.arange(width) >= last[:, None]] = 1.0
         return upper

@@ -311,7 +311,8 @@ def _training(
         batches = LanguageModelBatches(files, mixture, tokenizer, **settings)
         bare = language_model_step(recipe.objective)
         judged = held_out(dev, tokenizer, seed=recipe.seed, **settings)
-        probes = held_out({**files, **dev}, tokenizer, seed=recipe.seed, **settings)
+        probed = {**files, **cloned.beside(dev), **dev}
+        probes = held_out(probed, tokenizer, seed=recipe.seed, **settings)
         hooks = watchers(asked, recipe.schedule, mixture, batches, probes, step=bare, seed=recipe.seed)
         return train(
             subject,
