@@ -18,6 +18,7 @@ from isogloss.data.mixture import MixtureSpec
 from isogloss.data.schedule import Adaptive, Annealed, Glide, Schedule, Stages, timeline_of
 from isogloss.methods import shipped, table
 from isogloss.methods.alignment import AlignmentRule
+from isogloss.methods.audit import AuditRecipe
 from isogloss.methods.guards import GuardRule
 from isogloss.methods.level import LevelRecipe
 from isogloss.methods.self_distillation import SelfDistillation
@@ -34,6 +35,7 @@ PAGES = {
         "docs/sweeps.md",
         "docs/alignment.md",
         "docs/pretraining.md",
+        "docs/audit.md",
     )
 }
 
@@ -113,6 +115,12 @@ def test_a_sweep_parses(text, tmp_path):
 def test_a_program_runs(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "a page", "exec"), {"__name__": "__main__"})
+
+
+def test_the_guide_to_audits_names_every_option():
+    named = set(re.findall(r"`([a-z_.]+)`", PAGES["docs/audit.md"]))
+    wanted = AuditRecipe.model_fields.keys() - {"method"}
+    assert wanted <= named, wanted - named
 
 
 def test_the_guide_to_levelling_names_every_option():

@@ -16,7 +16,8 @@ HEAVY = ("torch", "transformers", "datasets", "numpy", "yaml", "rich.table", "ji
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["level", "--help"], ["--version"], ["recipes"]]
+    "arguments",
+    [["--help"], ["run", "--help"], ["level", "--help"], ["audit", "--help"], ["--version"], ["recipes"]],
 )
 def test_quick_answers_import_nothing_heavy(arguments):
     program = (
@@ -35,7 +36,7 @@ def test_help_lists_the_commands(shell):
     assert answer.code == 0
     assert all(
         name in answer.out
-        for name in ("demo", "run", "plan", "recipes", "evaluate", "report", "delta", "level")
+        for name in ("demo", "run", "plan", "recipes", "evaluate", "report", "delta", "level", "audit")
     )
 
 

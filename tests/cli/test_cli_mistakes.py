@@ -92,7 +92,9 @@ def test_several_mistakes_are_told_together(shell, recipe):
 def test_a_recipe_without_a_method_or_with_nothing_says_so(shell, tmp_path):
     (tmp_path / "r.yaml").write_text("seed: 1\n")
     refused(
-        shell("run", "r.yaml"), "the key 'method' is missing", "pretrain, finetune, distil, level, pipeline"
+        shell("run", "r.yaml"),
+        "the key 'method' is missing",
+        "pretrain, finetune, distil, level, audit, pipeline",
     )
     (tmp_path / "r.yaml").write_text("")
     refused(shell("run", "r.yaml"), "the recipe is empty", "recipes show")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from isogloss.cli.audit import audit
 from isogloss.cli.delta import delta_app
 from isogloss.cli.level import level
 from isogloss.cli.measure import bench, budget, budget_check
@@ -29,6 +30,7 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(delta_app, name="delta")
 app.command()(level)
 app.command()(sweep)
+app.command()(audit)
 app.command()(bench)
 app.command()(budget)
 app.command("budget-check")(budget_check)

@@ -15,6 +15,7 @@ from isogloss.data.corpora import Corpus
 from isogloss.data.lines import check_file
 from isogloss.data.records import PIECES
 from isogloss.data.tasks import TASKS
+from isogloss.methods.audit import AuditRecipe
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.level import LevelRecipe
@@ -46,9 +47,9 @@ def check(recipe: Any) -> None:
 
 def _check_one(recipe: Record, path: str) -> None:
     for where, part in _records(recipe, path):
-        for split in ("corpora", "train", "dev", "test", "unlabelled", "text"):
+        for split in ("corpora", "train", "dev", "test", "unlabelled", "text", "aligned"):
             if isinstance(sources := getattr(part, split, None), dict):
-                _check_sources(sources, f"{where}{split}", of_task=_has_files(part))
+                _check_sources(sources, f"{where}{split}", of_task=_has_files(part, split))
         if isinstance(part, TaskTraining):
             _check_beside(part, where)
             _check_task_teacher(part, where)
@@ -58,6 +59,8 @@ def _check_one(recipe: Record, path: str) -> None:
         _check_model(recipe, key, path)
     if isinstance(recipe, LevelRecipe):
         _check_levelled(recipe, path)
+    if isinstance(recipe, AuditRecipe):
+        _check_audited(recipe, path)
 
 
 def _trainings(part: Record) -> Iterator[tuple[str, TrainingPlan, ByLanguage]]:
@@ -80,8 +83,10 @@ def _records(record: Record, path: str) -> Iterator[tuple[str, Record]]:
             yield from _records(inner, f"{path}{name}.")
 
 
-def _has_files(part: Record) -> bool:
-    """Whether its sources are files of a task rather than running text, which may be folders and more."""
+def _has_files(part: Record, split: str) -> bool:
+    """Whether its sources are plain files rather than running text, which may be folders and more."""
+    if isinstance(part, AuditRecipe):
+        return split == "aligned" or (split == "test" and part.task != "lm")
     return isinstance(part, TaskData) and part.task != "lm"
 
 
@@ -130,6 +135,16 @@ def _check_levelled(recipe: LevelRecipe, path: str) -> None:
         _check_task_model(recipe.model, recipe.task, f"{path}model")
 
 
+def _check_audited(recipe: AuditRecipe, path: str) -> None:
+    """A model that can do the task, where one is named."""
+    if recipe.task is None or recipe.prompt is not None or TASKS[recipe.task].kind in PIECES:
+        return
+    key = "model" if recipe.tuned is None else "tuned"
+    folder = recipe.tuned or recipe.model
+    if not folder.startswith(STAGE):
+        _check_task_model(folder, recipe.task, f"{path}{key}")
+
+
 def _check_comparable(recipe: DistilRecipe, config: Any, path: str) -> None:
     """Refuse losses that need of the student what it will not have."""
     student = student_config(recipe.student, config)
@@ -148,7 +163,7 @@ def _lengths(recipe: Record) -> Iterator[tuple[str, int | None]]:
     """Every length in tokens that a recipe asks of its model, by key."""
     if isinstance(recipe, PretrainRecipe):
         yield "length", recipe.length
-    if isinstance(recipe, FinetuneRecipe | LevelRecipe):
+    if isinstance(recipe, FinetuneRecipe | LevelRecipe | AuditRecipe):
         yield "max_length", recipe.max_length
     if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:
         yield "phase1.length", recipe.phase1.length

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from isogloss.core.config import Document, KeyPath, override, validate
+from isogloss.core.config import KeyPath
 from isogloss.methods.level import LevelRecipe
-from isogloss.methods.pairs import files_by_language
+from isogloss.methods.options import files_of, recipe_of
 
 _PLACES: dict[str, KeyPath] = {
     "MODEL": ("model",),
@@ -55,7 +55,7 @@ def level_recipe(
     given: dict[str, Any] = {
         "MODEL": model,
         "--task": task,
-        **_files({"--unlabelled": unlabelled, "--test": test, "--dev": dev}),
+        **files_of({"--unlabelled": unlabelled, "--test": test, "--dev": dev}),
         "--source": source,
         "--prompt": prompt,
         "--format": format,
@@ -63,25 +63,14 @@ def level_recipe(
         "--aim": aim,
         "--steps": steps,
     }
-    values: dict[str, Any] = {"method": "level", "training": _usual_training()}
-    origins: dict[KeyPath, str] = {}
-    for option, value in given.items():
-        if value is not None:
-            *path, last = _PLACES[option]
-            place = values
-            for key in path:
-                place = place.setdefault(str(key), {})
-            place[str(last)] = value
-            origins[_PLACES[option]] = option
-    document = Document(values, origins, source="isogloss level")
-    return validate(override(document, overrides), LevelRecipe)
-
-
-def _files(options: dict[str, Iterable[str]]) -> dict[str, dict[str, list[str]]]:
-    return {
-        option: {tag: list(places) for tag, places in files_by_language(entries, option=option).items()}
-        for option, entries in options.items()
-    }
+    return recipe_of(
+        LevelRecipe,
+        given,
+        _PLACES,
+        usual={"method": "level", "training": _usual_training()},
+        overrides=overrides,
+        command="isogloss level",
+    )
 
 
 def _usual_training() -> dict[str, Any]:

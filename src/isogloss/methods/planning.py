@@ -23,6 +23,7 @@ from isogloss.data.prompts import Prompt
 from isogloss.data.records import PIECES, Example, Kind
 from isogloss.data.schedule import Adaptive
 from isogloss.data.tasks import TASKS
+from isogloss.methods.audit import AuditRecipe
 from isogloss.methods.clones import cloned_text
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.expected import expected_vocabulary
@@ -249,11 +250,28 @@ def _distil(recipe: DistilRecipe, title: str, known: _Known) -> Plan:
     return Plan(title, tuple(rows), student, expected.rows, left)
 
 
+def _audit(recipe: AuditRecipe, title: str, known: _Known) -> Plan:
+    """Passes over sentences; nothing is trained."""
+    config, vocabulary = _model(recipe.model, known)
+    counted = _counted(recipe.model, config, vocabulary, known)
+    languages = len({*recipe.text, *recipe.aligned})
+    weights = 4 * counted["total"]
+    rows = [
+        *_size_rows(counted),
+        Row("sentences", f"{recipe.sentences:,}", f"at most, of each of {languages} languages"),
+        Row("lines", f"{recipe.lines:,}", "at most, of each language, cut into tokens"),
+        Row("gradients", f"{recipe.gradients}", "sentences of each aligned language"),
+        Row("memory", f"about {_size((3 if recipe.gradients else 1) * weights)}", "weights and gradients"),
+    ]
+    return Plan(title, tuple(rows), config, vocabulary, counted)
+
+
 _PLANS: dict[type, Callable[[Any, str, _Known], Plan]] = {
     PretrainRecipe: _pretrain,
     FinetuneRecipe: _finetune,
     DistilRecipe: _distil,
     LevelRecipe: _level,
+    AuditRecipe: _audit,
 }
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from isogloss.core.config import Record
 from isogloss.core.run import Run
+from isogloss.methods.audit import AuditRecipe, audit
 from isogloss.methods.distil import DistilRecipe, distil
 from isogloss.methods.finetune import FinetuneRecipe, finetune
 from isogloss.methods.level import LevelRecipe, level
@@ -29,10 +30,11 @@ STAGES: dict[str, Method] = {
     "finetune": Method(FinetuneRecipe, finetune),
     "distil": Method(DistilRecipe, distil),
     "level": Method(LevelRecipe, level),
+    "audit": Method(AuditRecipe, audit),
 }
 """By the recipe's `method`."""
 
 StageRecipe: TypeAlias = Annotated[
-    PretrainRecipe | FinetuneRecipe | DistilRecipe | LevelRecipe, Field(discriminator="method")
+    PretrainRecipe | FinetuneRecipe | DistilRecipe | LevelRecipe | AuditRecipe, Field(discriminator="method")
 ]
 """The records of `STAGES` as a recipe field."""

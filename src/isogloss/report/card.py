@@ -12,6 +12,7 @@ import yaml
 from isogloss.core.files import write_text
 from isogloss.core.run import RunRecord, read_run
 from isogloss.report import numbers
+from isogloss.report.audit import Audit, audited
 from isogloss.report.headline import run_name, sentence
 from isogloss.report.levelling import Levelling, levelling
 from isogloss.report.measurements import in_order, language_name
@@ -45,6 +46,7 @@ def card(run: RunRecord) -> str:
         _plain(sentence(run)),
         *(f"> **{note.title}** {_plain(note.detail)}" for note in notes(run)),
         *levelling_section(levelling(run)),
+        *audit_section(audited(run)),
         *score_sections(score_tables(run)),
         *size_section(size_table(run)),
         *_mixtures(run),
@@ -94,6 +96,29 @@ def levelling_section(found: Levelling | None) -> list[str]:
     heads = [label, "before", "after", "change (95 % interval)", ""]
     said = " ".join([*found.sentences, *found.selected])
     return ["## Levelling", _plain(said), *([_grid(heads, effects + spread)] if effects else [])]
+
+
+def audit_section(found: Audit | None) -> list[str]:
+    """Markdown of what an audit found; [] for a run that was none."""
+    if found is None:
+        return []
+    lines = [
+        [
+            _name(row.name, row.is_source),
+            *(
+                numbers.shown(column.metric, cell.score.value if cell.score else None)
+                + (" (weak)" if cell.weak else "")
+                for column, cell in zip(found.columns, row.cells, strict=True)
+            ),
+        ]
+        for row in found.rows
+    ]
+    advice = [
+        f"{number}. **{_plain(one.title)}**: {_plain(' '.join([one.means, *one.evidence, one.remedy]))}"
+        for number, one in enumerate(found.suggestions, 1)
+    ]
+    table = _grid(["", *(column.label for column in found.columns)], lines)
+    return ["## Audit", _plain(" ".join([found.headline, *found.read])), *advice, table]
 
 
 def _change(name: str, change: Score) -> str:

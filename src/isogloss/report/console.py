@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isogloss.core.run import RunRecord, read_run
 from isogloss.report import numbers
+from isogloss.report.audit import Audit, Cell, audited
 from isogloss.report.headline import change_tone
 from isogloss.report.levelling import Levelling, levelling
 from isogloss.report.measurements import language_name
@@ -48,8 +50,12 @@ def print_run(run: RunRecord | Path, *, console: Console | None = None) -> None:
     levelled = levelling(record)
     for line in levelled.sentences if levelled else ():
         console.print(_text(line))
+    found = audited(record)
+    for line in (found.headline, *found.read) if found else ():
+        console.print(_text(line))
     sizes = size_table(record)
     tables = [
+        *([audit_grid(found)] if found else []),
         *(levelling_grids(levelled) if levelled else ()),
         *map(score_grid, score_tables(record)),
         *([size_grid(sizes)] if sizes.rows else []),
@@ -57,6 +63,8 @@ def print_run(run: RunRecord | Path, *, console: Console | None = None) -> None:
     ]
     for table in tables:
         console.print(table)
+    for said in _advice(found) if found else ():
+        console.print(said, soft_wrap=True)
 
 
 def score_grid(table: ScoreTable) -> Table:
@@ -86,6 +94,49 @@ def score_grid(table: ScoreTable) -> Table:
     if table.disparity and len(table.compared) < len(table.rows):
         grid.caption = f"overall numbers: the {len(table.compared)} languages that every column has"
     return grid
+
+
+_NARROW = {
+    "unknown_rate": "unk %",
+    "tokens_per_word": "tok/word",
+    "premium": "premium",
+    "bits_per_byte": "bits/B",
+    "parity": "parity",
+    "retrieval": "found %",
+    "score": "score",
+    "behind": "behind",
+}
+"""The measures that a terminal has room for, and what they are called there."""
+
+
+def audit_grid(found: Audit) -> Table:
+    """Languages down, measures across; weak numbers in red and with a star."""
+    left_out = "tokens_per_word" if found.values("premium") else None
+    places = [place for place, one in enumerate(found.columns) if one.key in _NARROW and one.key != left_out]
+    grid = _grid("audit", ["", *(_NARROW[found.columns[place].key] for place in places)])
+    for row in found.rows:
+        cells = [_audited(found.columns[place].metric, row.cells[place]) for place in places]
+        grid.add_row(_text(row.name), *cells)
+    grid.caption = "* weak: the whole interval, or the number that has none, beyond the limit"
+    return grid
+
+
+def _audited(name: str, cell: Cell) -> Text:
+    text = numbers.shown(name, cell.score.value if cell.score else None)
+    return _text(f"{text}*" if cell.weak else text, "red" if cell.weak else "")
+
+
+def _advice(found: Audit) -> Iterator[Text]:
+    if not found.suggestions:
+        yield _text("Nothing is weak by these limits, so there is nothing to advise.")
+    for number, one in enumerate(found.suggestions, 1):
+        yield _text(f"{number}. {one.title[:1].upper()}{one.title[1:]}", "bold")
+        yield _text(f"   {one.means}")
+        yield from (_text(f"   - {line}") for line in one.evidence)
+        yield _text(f"   {one.remedy}")
+        if one.command:
+            recipe = " (its recipe is on the page)" if one.recipe else ""
+            yield _text(f"   {one.command}{recipe}", "cyan")
 
 
 def levelling_grids(found: Levelling) -> list[Table]:

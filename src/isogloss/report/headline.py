@@ -113,11 +113,19 @@ def _unlabelled(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(recipe.get("unlabelled") or {})
 
 
+def _audit(recipe: Mapping[str, Any], run: RunRecord) -> str:
+    languages = {*dict(recipe.get("text") or {}), *dict(recipe.get("aligned") or {})}
+    return (
+        f"Audit of {model_name(recipe.get('model')) or 'a model'} in {number_word(len(languages))} languages."
+    )
+
+
 _DEEDS: dict[str, Callable[[Mapping[str, Any], RunRecord], str]] = {
     "finetune": _finetune,
     "distil": _distil,
     "pretrain": _pretrain,
     "level": _level,
+    "audit": _audit,
 }
 
 

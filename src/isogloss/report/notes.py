@@ -66,7 +66,9 @@ def _no_results(run: RunRecord, stages: Sequence[RunRecord]) -> Note | None:
         return None
     if tables:
         return Note("note", "No test results.", "The scores below are on development data.")
-    if run.recipe.get("method") == "pretrain" or any(line.metric in WATCHED for line in measurements(run)):
+    if run.recipe.get("method") in ("pretrain", "audit") or any(
+        line.metric in WATCHED for line in measurements(run)
+    ):
         return None
     return Note("note", "No scores per language.", "The run left no measurement of any language.")
 

@@ -43,6 +43,16 @@ _METRICS = {
     "loss": Metric("loss", 1, 3, "lower"),
     "agreement": Metric("agreement with the vote", 100, 1, "higher"),
     "entropy": Metric("entropy of the answers, nats", 1, 2),
+    "unknown_rate": Metric("unknown tokens, %", 100, 2, "lower"),
+    "tokens_per_word": Metric("tokens per word", 1, 2, "lower"),
+    "premium": Metric("premium", 1, 2, "lower"),
+    "parity": Metric("information parity", 1, 2, "higher"),
+    "retrieval": Metric("finds its translation, %", 100, 1, "higher"),
+    "cosine": Metric("cosine with its translation", 1, 2, "higher"),
+    "cka": Metric("CKA", 1, 2, "higher"),
+    "gradient": Metric("gradient agreement", 1, 2, "higher"),
+    "rows_used": Metric("rows used, %", 100, 1),
+    "behind": Metric("behind the source", 100, 1, "lower"),
     "beyond_floor": Metric("share of languages below the floor", 100, 0, "lower"),
 }
 

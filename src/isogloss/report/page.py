@@ -14,6 +14,8 @@ from isogloss.core.errors import CheckpointError
 from isogloss.core.files import write_text
 from isogloss.core.run import RunRecord, read_run
 from isogloss.report import numbers
+from isogloss.report.audit import Audit, audited
+from isogloss.report.audit_plots import layer_map, measure_dots, parity_dots
 from isogloss.report.chart_plots import drawing_of
 from isogloss.report.curves import Curves, loss_curves, score_curves, throughput
 from isogloss.report.drawing import Drawing
@@ -84,6 +86,14 @@ class LevellingView:
 
 
 @dataclass(frozen=True)
+class AuditView:
+    """What an audit found, and its figures."""
+
+    found: Audit
+    figures: tuple[Drawing, ...]
+
+
+@dataclass(frozen=True)
 class RunView:
     """Everything the page says about one run.
 
@@ -98,6 +108,7 @@ class RunView:
     key_numbers: tuple[KeyNumber, ...]
     notes: tuple[Note, ...]
     levelling: LevellingView | None
+    audit: AuditView | None
     scores: tuple[ScoreView, ...]
     sizes: SizeTable
     mixtures: tuple[MixtureView, ...]
@@ -252,14 +263,17 @@ def _first_table(run: RunRecord) -> ScoreTable | None:
 def _run_view(run: RunRecord, anchor: str, *, mixed: bool) -> RunView:
     sizes = size_table(run)
     stages = stage_folders(run.folder)
+    audit = _audit_view(run, anchor)
+    said = sentence(run, stages=[stage.name for stage in stages])
     return RunView(
         anchor=anchor,
         name=run_name(run),
         deed=deed(run, stages=[stage.name for stage in stages]),
-        sentence=sentence(run, stages=[stage.name for stage in stages]),
+        sentence=f"{said} {audit.found.headline}" if audit else said,
         key_numbers=key_numbers(_first_table(run), sizes),
         notes=notes(run, stages=[read_run(stage) for stage in stages]),
         levelling=_levelling_view(run, anchor),
+        audit=audit,
         scores=_score_views(score_tables(run), anchor),
         sizes=sizes,
         mixtures=tuple(
@@ -314,6 +328,18 @@ def _levelling_view(run: RunRecord, anchor: str) -> LevellingView | None:
 
 def _mixing_drawings(run: RunRecord, anchor: str) -> tuple[Drawing, ...]:
     return tuple(drawing_of(chart, name=f"{anchor}-{chart.name}") for chart in run_charts(run))
+
+
+def _audit_view(run: RunRecord, anchor: str) -> AuditView | None:
+    found = audited(run)
+    if found is None:
+        return None
+    name = f"{anchor}-audit"
+    drawn = [layer_map(found.layers, name=f"{name}-layers")] if found.layers else []
+    if found.values("premium") and found.values("parity"):
+        drawn.append(parity_dots(found, name=f"{name}-parity"))
+    taken = [key for key in ("gradient", "behind") if found.values(key)]
+    return AuditView(found, (*drawn, *(measure_dots(found, key, name=f"{name}-{key}") for key in taken)))
 
 
 def _curve_drawings(run: RunRecord, anchor: str) -> tuple[Drawing, ...]:
