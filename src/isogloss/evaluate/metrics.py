@@ -19,7 +19,7 @@ import numpy as np
 
 from isogloss.core.errors import DataError
 
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_byte"})
+LOWER_IS_BETTER = frozenset({"perplexity", "masked_perplexity", "bits_per_byte"})
 """Of every other metric here, more is better."""
 
 
@@ -250,13 +250,13 @@ def perplexity(nats: float, tokens: int) -> float:
         return math.inf
 
 
-def bits_per_byte(nats: float, n_bytes: int) -> float:
+def bits_per_byte(nats: float, n_bytes: float) -> float:
     """The summed negative log-likelihood in bits, per UTF-8 byte of the text that was predicted.
 
     Raises:
         DataError: no bytes.
     """
-    if n_bytes < 1:
+    if n_bytes <= 0:
         raise DataError("no bytes were predicted, so there are no bits per byte")
     return nats / math.log(2) / n_bytes
 

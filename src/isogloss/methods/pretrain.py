@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ from isogloss.methods.alignment import AlignmentRule, log_alignment
 from isogloss.methods.clones import ClonedText, cloned_text
 from isogloss.methods.inventory import note_model
 from isogloss.methods.mixing import course, planned, watchers
+from isogloss.methods.perplexity import PerplexityRule, log_masked_perplexity, log_perplexity
 from isogloss.methods.pretrain_vocabulary import TokenizersSpec, VocabularySpec, note_anchors, tokenizer_in
 from isogloss.methods.records import ByLanguage, LanguageSparseRule, TaskData
 from isogloss.methods.rows import rows_for_text
@@ -37,6 +39,7 @@ from isogloss.models.architecture import Architecture, FamilyName, new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.families import family_of
 from isogloss.models.gpt import plain
+from isogloss.models.modes import evaluating
 from isogloss.models.tasks import TaskModel, aligned_labels
 from isogloss.training.loop import Outcome, train
 from isogloss.training.optimiser import OptimiserBuilder, adamw
@@ -71,7 +74,9 @@ class PretrainRecipe(Record):
             the others back as they were: less memory, faster steps. Losses are then over the rows in use.
         dev: held-out text by language; chooses the checkpoint by its loss. Empty keeps the last.
         test: text by language for perplexity and bits per byte at the end.
-        test_limit: lines of each test text to read.
+        test_limit: lines of each test text to read; not looked at with `perplexity`.
+        perplexity: score the whole test texts instead of document by document: a causal model by sliding
+            windows, as published; a masked one by the loss of its training, as `masked_perplexity`.
         alignment: how far the languages are aligned inside the model at the end; None measures nothing.
         as_name: what the scores call the model in tables.
         name: of the run folder; None makes one.
@@ -96,6 +101,7 @@ class PretrainRecipe(Record):
     dev: ByLanguage = Field(default_factory=dict)
     test: ByLanguage = Field(default_factory=dict)
     test_limit: int = Field(default=500, ge=1)
+    perplexity: PerplexityRule | None = None
     alignment: AlignmentRule | None = None
     as_name: str = "model"
     name: str | None = None
@@ -126,6 +132,8 @@ class PretrainRecipe(Record):
         if self.schedule is not None:
             _check_schedule(self, self.schedule)
         _refuse_other_direction(self.architecture, self.objective)
+        if self.perplexity is not None:
+            _check_perplexity(self, self.perplexity)
         longest = self.architecture.max_length if self.architecture else self.length
         if self.length > longest:
             raise ValueError(f"length: {self.length} tokens are more than architecture.max_length, {longest}")
@@ -148,6 +156,19 @@ def _check_clones(recipe: PretrainRecipe, clones: ClonesSpec) -> None:
     for key in ("dev", "test"):
         if strange := [tag for tag in getattr(recipe, key) if language(tag).number > 1 and tag not in known]:
             raise ValueError(f"{key}.{strange[0]}: no such clone; there are {', '.join(clones.languages)}")
+
+
+def _check_perplexity(recipe: PretrainRecipe, rule: PerplexityRule) -> None:
+    if not recipe.test:
+        raise ValueError("perplexity: there is no `test` text to score")
+    if recipe.objective != "causal" and rule != PerplexityRule():
+        raise ValueError("perplexity: masked models have no windows; write `perplexity: {}`")
+    bounded = recipe.architecture is not None and recipe.objective == "causal"
+    if recipe.architecture and bounded and rule.window > recipe.architecture.max_length:
+        raise ValueError(
+            f"perplexity.window: {rule.window} tokens are more than architecture.max_length, "
+            f"{recipe.architecture.max_length}"
+        )
 
 
 def _check_schedule(recipe: PretrainRecipe, schedule: Schedule) -> None:
@@ -181,18 +202,19 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     aligned = recipe.alignment and recipe.alignment.read(clones=cloned.texts)
     for tag in (*recipe.test, *(recipe.alignment.text if recipe.alignment else ())):
         tokenizer_of(tokenizer, tag)
+    languages = (*recipe.corpora, *recipe.dev, *recipe.test, *(aligned.languages if aligned else ()))
+    read_with = cloned.tokenizer(tokenizer, languages)
+    judged = _test_files(recipe, read_with, run)
     files = cloned.beside(tokenised(texts, tokenizer, run))
     note_anchors(run, tokenizer, files)
     subject = TaskModel(_model(recipe, tokenizer, cloned), None, kind="text")
     outcome = _train(recipe, run, subject, tokenizer=tokenizer, files=files, cloned=cloned)
     if not run.writes:  # the main process saves and scores
         return
-    languages = (*recipe.corpora, *recipe.dev, *recipe.test, *(aligned.languages if aligned else ()))
-    read_with = cloned.tokenizer(tokenizer, languages)
     trained, subject.model = subject.model, plain(subject.model)
     save_model(subject.model, read_with, run.model)
     note_model(run, recipe.as_name, trained, read_with)
-    _score(recipe, run, subject, read_with, step=outcome.step)
+    _score(recipe, run, subject, read_with, judged, step=outcome.step)
     if recipe.alignment and aligned:
         log_alignment(
             recipe.alignment,
@@ -333,8 +355,46 @@ def _training(
     return training
 
 
-def _score(recipe: PretrainRecipe, run: Run, subject: TaskModel, tokenizer: Any, *, step: int) -> None:
+def _test_files(recipe: PretrainRecipe, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
+    """Test text for sliding windows; empty where it is scored document by document."""
+    if recipe.perplexity is None:
+        return {}
+    files = tokenised(corpora(recipe.test), tokenizer, run)
+    if recipe.objective == "causal":
+        recipe.perplexity.check(files)
+    return files
+
+
+def _masked_losses(
+    recipe: PretrainRecipe, subject: TaskModel, tokenizer: Any, files: Mapping[str, TokenFile]
+) -> dict[str, float]:
+    settings = {"length": recipe.length, "batch_size": recipe.training.batch_size, "masking": recipe.masking}
+    batches = {
+        tag: held_out({tag: file}, tokenizer_of(tokenizer, tag), seed=recipe.seed, **settings)[tag]
+        for tag, file in files.items()
+    }
+    with evaluating(subject), torch.no_grad():
+        return held_out_loss(batches, step=language_model_step("masked"))(subject)
+
+
+def _score(
+    recipe: PretrainRecipe,
+    run: Run,
+    subject: TaskModel,
+    tokenizer: Any,
+    files: Mapping[str, TokenFile],
+    *,
+    step: int,
+) -> None:
     if not recipe.test:
+        return
+    name = recipe.as_name
+    if recipe.perplexity is not None and recipe.objective == "causal":
+        log_perplexity(recipe.perplexity, run, subject, tokenizer, files, model=name, step=step)
+        return
+    if recipe.perplexity is not None:
+        losses = _masked_losses(recipe, subject, tokenizer, files)
+        log_masked_perplexity(run, losses, model=name, step=step)
         return
     test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
     forget_scores(run)

@@ -40,6 +40,7 @@ _METRICS = {
     "mrr": Metric("mean reciprocal rank", 100, 1, "higher"),
     "bits_per_byte": Metric("bits per byte", 1, 3, "lower"),
     "perplexity": Metric("perplexity", 1, 2, "lower"),
+    "masked_perplexity": Metric("perplexity of masked tokens", 1, 2, "lower"),
     "loss": Metric("loss", 1, 3, "lower"),
     "agreement": Metric("agreement with the vote", 100, 1, "higher"),
     "entropy": Metric("entropy of the answers, nats", 1, 2),
