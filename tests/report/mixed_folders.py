@@ -71,9 +71,10 @@ def mixed(
     tokens = {FIRST: (1 - share) * total, SECOND: share * total}
     with open_run(folder, recipe) as run:
         if schedule:
-            for step, now in ((1, 0.1), (50, 0.1), (51, 0.9), (100, 0.9)):
-                run.log("requested_share", 1 - now, phase="pretrain", step=step, language=FIRST)
-                run.log("requested_share", now, phase="pretrain", step=step, language=SECOND)
+            for stage, (step, now) in enumerate(((50, 0.1), (100, 0.9)), 1):
+                facts = {"phase": "pretrain", "step": step, "stage": stage}
+                run.log("stage_tokens", (1 - now) * total / 2, language=FIRST, **facts)
+                run.log("stage_tokens", now * total / 2, language=SECOND, **facts)
         _trained(run, tokens, dict(zip((FIRST, SECOND), perplexities, strict=True)))
         if aligned:
             _aligned(run, high=share < 0.3, seed=seed)
@@ -94,7 +95,6 @@ def piped(folder: Path, *, share: float, accuracies: tuple[float, float], seed: 
 
 def _trained(run: Run, tokens: dict[str, float], perplexities: dict[str, float]) -> None:
     for tag, count in tokens.items():
-        run.log("tokens", count / 2, phase="pretrain", step=50, language=tag)
         run.log("tokens", count, phase="pretrain", step=100, language=tag)
         run.log("share", count / sum(tokens.values()), phase="pretrain", step=100, language=tag)
     for tag, value in perplexities.items():
@@ -118,3 +118,5 @@ def _aligned(run: Run, *, high: bool, seed: int) -> None:
         run.log("embedding_cosine", 0.1 + 0.2 * place * high, part="input", frequency=frequency, **facts)
         run.log("embedding_cosine", 0.3, part="output", frequency=frequency, **facts)
     run.log("embedding_cosine", 0.2, part="input", **facts)
+    run.log("retrieval_mrr", 0.2, layer=0, **facts)
+    run.log("retrieval_mrr", 0.2, layer=0, **facts | {"language": SECOND, "other": FIRST})

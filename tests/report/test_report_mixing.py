@@ -128,9 +128,11 @@ def test_scale_is_a_line_for_each_share_where_totals_differ(mono, tmp_path):
 
 
 def test_runs_whose_shares_change_are_points_apart(cloned, tmp_path):
-    glide = mixed_folders.mixed(tmp_path / "glide", (26.53, 24.44), share=0.5, schedule={"stages": "0.1_0.9"})
+    glide = mixed_folders.mixed(
+        tmp_path / "glide", (26.53, 24.44), share=0.5, schedule={"kind": "stages", "stages": "0.1_0.9"}
+    )
     lines = {one.name: one for one in chart(mixing(read([*cloned, glide])), "perplexity-share").lines}
-    assert not lines["English, changing shares"].joined
+    assert not lines["English, stages 0.1_0.9"].joined
     assert lines["English"].joined
     found = {c.name: c for c in run_charts(read_run(glide))}
     (first, _) = found["shares-steps"].lines

@@ -98,7 +98,8 @@ class SweepRun:
         name: of its folder: what varies, and its seed.
         setting: its name without the seed; the same for runs that differ in nothing else.
         seed: None where the sweep names no seeds.
-        varied: what each of the sweep's keys is in this run, as text; "" where the recipe leaves it out.
+        varied: what each of the sweep's keys is in this run, as text; "" where the recipe leaves it out,
+            or has a mapping that this run does not change.
         recipe: the validated record.
     """
 
@@ -314,11 +315,11 @@ def _run(planned: _Planned, recipe: Any, keys: Sequence[str], short: Mapping[str
 
 
 def _found(document: Document, key: str) -> str:
-    """What a recipe says at a key that other runs change."""
+    """What a recipe says at a key that other runs change; of a mapping nothing, for it may be long."""
     value: Any = document.values
     for name in key_path(key):
         value = value.get(name) if isinstance(value, dict) else None
-    return "" if value is None else as_text(value)
+    return "" if value is None or isinstance(value, dict) else as_text(value)
 
 
 def _short(keys: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from isogloss.report.charts import Chart, Grid, Line, Point
 from isogloss.report.drawing import (
@@ -42,6 +44,8 @@ def draw_chart(found: Chart, *, name: str, alone: bool = False) -> Drawing:
     figure, axes = new_figure(2.75 + alone * (0.3 + 0.17 * len(found.lines)))
     if found.log_x:
         _logarithmic(axes)
+    elif all(point.x == round(point.x) for one in found.lines for point in one.points):
+        axes.xaxis.set_major_locator(_whole_numbers())
     if found.level is not None:
         axes.axhline(found.level, color=QUIET, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0)
     for one, colour in zip(found.lines, COLOURS, strict=False):
@@ -68,7 +72,13 @@ def _logarithmic(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value).replace(".00", "")))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: re.sub(r"\.0+(?=\D|$)", "", count(value))))
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=8, integer=True)
 
 
 def _heights(found: Chart) -> tuple[float, float]:
@@ -114,7 +124,8 @@ def _in_words(points: Sequence[Point]) -> str:
 @in_our_style
 def draw_grid(found: Grid, *, name: str, alone: bool = False) -> Drawing:
     """Cells, the fuller the higher, a number in each where there is room; the rest as in `drawing_of`."""
-    figure, axes = new_figure(0.75 + 0.25 * alone + 0.3 * len(found.rows))
+    columns = found.columns
+    figure, axes = new_figure(0.9 + 0.25 * alone + 0.3 * len(found.rows))
     if alone:
         axes.set_title(found.title, fontsize=9)
     known = [value for row in found.values for value in row if math.isfinite(value)]
@@ -127,9 +138,11 @@ def draw_grid(found: Grid, *, name: str, alone: bool = False) -> Drawing:
     axes.set_xlim(-0.5, len(found.columns) - 0.5)
     axes.set_ylim(len(found.rows) - 0.5, -0.5)
     axes.set_yticks(range(len(found.rows)), found.rows, color=INK)
-    axes.set_xticks(range(len(found.columns)), found.columns, rotation=30 if len(found.columns) > 4 else 0)
+    slanted = (
+        {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, columns)) > 30 else {}
+    )
+    axes.set_xticks(range(len(columns)), columns, **slanted)
     axes.spines["bottom"].set_visible(False)
-    columns = found.columns
     words = "; ".join(
         f"{row}: "
         + ", ".join(f"{column} {_shown(value)}" for column, value in zip(columns, values, strict=True))

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isogloss.core.languages import original_of
 from isogloss.core.run import RunRecord
 from isogloss.report.measurements import Measurement, in_order, measurements
 from isogloss.report.tables import score_tables
 
+PHASE = "pretrain"
 _NOT_SETTINGS = ("seed", "name", "as_name")
 _NAME = re.compile(r"^\d{4}-\d\d-\d\d-|-seed-\d+(?=(-\d+)?$)")
 
@@ -49,7 +49,8 @@ class MixedRun:
         perplexity: on test text, by language.
         aligned: measurements on texts that say the same in each language.
         anchors: share of the pieces that languages have in common; None where nothing says so.
-        changing: whether its shares change while it learns.
+        asked: the share of each language that the mixture aimed at, in the end where it changes.
+        schedule: how its shares change while it learns; "" where they stay.
         transfers: of models fine-tuned from it.
     """
 
@@ -60,7 +61,8 @@ class MixedRun:
     perplexity: Mapping[str, float]
     aligned: tuple[Measurement, ...]
     anchors: float | None
-    changing: bool
+    asked: Mapping[str, float]
+    schedule: str
     transfers: tuple[Transfer, ...]
 
     @property
@@ -72,6 +74,12 @@ class MixedRun:
     def languages(self) -> tuple[str, ...]:
         """Those that had a token."""
         return tuple(tag for tag, count in self.tokens.items() if count > 0)
+
+    @property
+    def mixture(self) -> str:
+        """Its shares in percent, or how they change: "90/10", "stages 0.1_0.9"."""
+        asked = self.asked or {tag: self.share(tag) for tag in self.tokens}
+        return self.schedule or "/".join(f"{100 * share:.3g}" for share in asked.values())
 
     def share(self, language: str) -> float:
         """Of all tokens."""
@@ -144,15 +152,31 @@ def _mixed(run: RunRecord, tokens: Mapping[str, float], transfers: tuple[Transfe
         perplexity={str(line.language): line.value for line in tested},
         aligned=tuple(measurements(run, split="aligned", per_language=True)),
         anchors=_anchors(run),
-        changing=bool(recipe.get("schedule")),
+        asked=_asked(run),
+        schedule=_schedule(recipe.get("schedule")),
         transfers=transfers,
     )
 
 
 def _tokens(run: RunRecord) -> dict[str, float]:
     """Tokens of each language at the end of training."""
-    lines = [m for m in measurements(run, metric="tokens", per_language=True) if m.phase == "pretrain"]
+    lines = [m for m in measurements(run, metric="tokens", per_language=True) if m.phase == PHASE]
     return {str(line.language): line.value for line in lines}
+
+
+def _asked(run: RunRecord) -> dict[str, float]:
+    lines = [
+        m for m in measurements(run, metric="requested_share", per_language=True) if m.phase == "pretrain"
+    ]
+    return {str(line.language): line.value for line in lines}
+
+
+def _schedule(given: Any) -> str:
+    """A schedule in a few words, such as "stages 0.1_0.9"."""
+    if not isinstance(given, dict):
+        return ""
+    told = [given.get(key) for key in ("kind", "stages", "signal")]
+    return " ".join(one for one in told if isinstance(one, str)) or "changing shares"
 
 
 def _anchors(run: RunRecord) -> float | None:
@@ -198,10 +222,6 @@ def _digest(value: Any) -> str:
 
 
 def pairs_of(run: MixedRun) -> list[tuple[str, str]]:
-    """The pairs of languages that its alignment was measured for."""
-    return in_order((str(line.language), line.other) for line in run.aligned if line.other)
-
-
-def originals(runs: Iterable[MixedRun]) -> list[str]:
-    """The languages of some runs, each clone as the one it is of."""
-    return in_order(original_of(tag) for run in runs for tag in run.languages)
+    """The pairs of languages that its alignment was measured for, each once."""
+    found = in_order((str(line.language), line.other) for line in run.aligned if line.other)
+    return [pair for place, pair in enumerate(found) if pair[::-1] not in found[:place]]

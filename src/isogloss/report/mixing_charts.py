@@ -12,7 +12,7 @@ from isogloss.core.run import RunRecord
 from isogloss.report.charts import Chart, Grid, Line, Point, line, over_seeds
 from isogloss.report.efficiency import Efficiencies, Law, efficiencies
 from isogloss.report.measurements import Measurement, in_order, language_name, measurements
-from isogloss.report.mixing import MixedRun, Setting, is_monolingual, mixed_runs, pairs_of, settings
+from isogloss.report.mixing import PHASE, MixedRun, Setting, is_monolingual, mixed_runs, pairs_of, settings
 from isogloss.report.numbers import count, metric, task_label
 
 _LAW_POINTS = 60
@@ -90,7 +90,7 @@ def _against_share(found: Sequence[Setting], name: str, title: str, y: str, valu
         for language in _languages(same):
             if points := _points(same, language, _percent_of(language), value):
                 label = ", ".join(filter(None, [language_name(language), kind]))
-                lines.append(line(label, points, joined=not same[0].first.changing))
+                lines.append(line(label, points, joined=not same[0].first.schedule))
     return _chart(name, title, SHARE, y, lines)
 
 
@@ -104,7 +104,7 @@ def _kinds(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
             f"{count(float(f'{run.total:.2g}'))} tokens",
             f"{len(run.tokens)} languages",
             "" if run.anchors is None else f"{100 * run.anchors:.3g} % anchors",
-            "changing shares" if run.changing else "",
+            run.schedule,
         )
 
     every = {one.name: facts(one) for one in found}
@@ -133,7 +133,7 @@ def _teff_chart(found: Sequence[Setting], teff: Efficiencies, *, by_scale: bool)
                     value, low, high = told.teff
                     bounds = (None, None) if math.isnan(low) else (low, high)
                     grouped.setdefault(label, []).append(Point(x, value, *bounds))
-                    loose |= {label} if one.first.changing and not by_scale else set()
+                    loose |= {label} if one.first.schedule and not by_scale else set()
     lines = [line(name, points, joined=name not in loose) for name, points in grouped.items()]
     if by_scale:
         lines = [one for one in lines if len({point.x for point in one.points}) > 1]
@@ -147,10 +147,8 @@ def _by_mixture(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]
 
     def facts(one: Setting) -> tuple[str, ...]:
         run = one.first
-        shares = "/".join(f"{100 * run.share(tag):.0f}" for tag in run.tokens)
-        changing = " changing" if run.changing else ""
         anchors = "" if not run.anchors else f", {100 * run.anchors:.3g} % anchors"
-        return run.model, f"{shares}{changing}{anchors}"
+        return run.model, f"{run.mixture}{anchors}"
 
     every = {one.name: facts(one) for one in found}
     for kind in in_order(every.values()):
@@ -300,9 +298,7 @@ def _by_budget(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
     """Settings with the same shares of as many tokens."""
 
     def facts(one: Setting) -> str:
-        run = one.first
-        shares = "/".join(f"{100 * run.share(tag):.0f}" for tag in run.tokens)
-        return f"{shares}, {count(float(f'{run.total:.2g}'))} tokens"
+        return f"{one.first.mixture}, {count(float(f'{one.first.total:.2g}'))} tokens"
 
     for kind in in_order(map(facts, found)):
         yield kind, [one for one in found if facts(one) == kind]
@@ -331,18 +327,33 @@ def _transfer_charts(found: Sequence[Setting]) -> Iterator[Chart | None]:
 
 
 def _shares_over_steps(run: RunRecord) -> Chart | None:
-    """The shares asked for along the training, where they change."""
-    asked = [
-        m for m in measurements(run, metric="requested_share", per_language=True) if m.phase == "pretrain"
-    ]
-    tags = in_order(str(m.language) for m in asked)
-    lines = [
-        line(language_name(tag), [Point(m.step, 100 * m.value) for m in asked if m.language == tag])
-        for tag in tags
-    ]
-    if not any(len({point.y for point in one.points}) > 1 for one in lines):
+    """What share of the tokens each language had between two looks at the ledger, where shares change."""
+    if not run.recipe.get("schedule"):
         return None
-    return _chart("shares-steps", "shares asked for along the training", "step", "share, percent", lines)
+    counts = _counted(run)
+    points: dict[str, list[Point]] = {}
+    before, had = 0, dict[str, float]()
+    for step in sorted(counts):
+        new = {tag: tokens - had.get(tag, 0.0) for tag, tokens in counts[step].items()}
+        total = sum(new.values())
+        for tag, tokens in new.items() if total > 0 else ():
+            points.setdefault(tag, []).extend(Point(place, 100 * tokens / total) for place in (before, step))
+        before, had = step, counts[step]
+    lines = [line(language_name(tag), found) for tag, found in points.items()]
+    return _chart("shares-steps", "shares along the training", "step", "share of tokens, percent", lines)
+
+
+def _counted(run: RunRecord) -> dict[int, dict[str, float]]:
+    """By step, the tokens of each language up to there; at the end of each stage too."""
+    found: dict[int, dict[str, float]] = {}
+    so_far: dict[str, float] = {}
+    for m in measurements(run, per_language=True):
+        if m.phase == PHASE and m.metric == "tokens":
+            found.setdefault(m.step, {})[str(m.language)] = m.value
+        elif m.phase == PHASE and m.metric == "stage_tokens":
+            so_far[str(m.language)] = so_far.get(str(m.language), 0.0) + m.value
+            found.setdefault(m.step, {})[str(m.language)] = so_far[str(m.language)]
+    return found
 
 
 def _chart(

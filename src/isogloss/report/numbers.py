@@ -54,6 +54,7 @@ _METRICS = {
     "gradient": Metric("gradient agreement", 1, 2, "higher"),
     "rows_used": Metric("rows used, %", 100, 1),
     "behind": Metric("behind the source", 100, 1, "lower"),
+    "tokens": Metric("tokens", 1, 0),
     "beyond_floor": Metric("share of languages below the floor", 100, 0, "lower"),
 }
 

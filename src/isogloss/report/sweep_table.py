@@ -182,11 +182,11 @@ def _measured(run: RunRecord, name: str, stage: str | None) -> dict[Column, floa
 
 
 def _ordered(columns: set[Column], metrics: Sequence[str]) -> list[Column]:
-    """By stage, task, metric as asked for, and language."""
+    """By stage, metric as asked for, task and language."""
     places = {name: place for place, name in enumerate(metrics)}
     return sorted(
         columns,
-        key=lambda c: (c.stage or "", c.task or "", places.get(c.metric, len(places)), c.metric, c.language),
+        key=lambda c: (c.stage or "", places.get(c.metric, len(places)), c.metric, c.task or "", c.language),
     )
 
 
