@@ -19,7 +19,7 @@ from isogloss.methods.table import resolve
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.families import family_of
 from tiny_models import FAMILIES, STYLES, tiny_model, tiny_tokenizer
-from tiny_runs import logged, ran, tiny
+from tiny_runs import PRETRAIN, logged, ran, tiny
 
 TAGS = ("en-Latn", "fr-Latn", "sw-Latn")
 AUDIT = {
@@ -216,6 +216,23 @@ def test_a_model_with_the_same_weights_for_two_languages_finds_every_translation
     found = facts_of(ran(tiny(AUDIT, model=str(model), aligned=files), tmp_path / "runs"))["measures"]
     for name in ("premium", "parity", "retrieval", "cka", "cosine", "gradient"):
         assert found[name]["fr-Latn"][0] == pytest.approx(1.0, abs=1e-4), name
+
+
+def test_a_language_s_own_tokenizer_reads_it(tmp_path):
+    """A clone costs what its original costs, in rows of its own, and nothing can be trimmed."""
+    corpora = {"eng": "miniature/train:40"}
+    mixture = {"kind": "fixed", "shares": {"eng": 0.6, "eng-x-2": 0.4}}
+    changes = {"corpora": corpora, "mixture": mixture, "clones": {"of": "eng", "count": 2}, "training__steps": 2}
+    base = ran(tiny(PRETRAIN, without=("dev", "test"), **changes), tmp_path)
+    aligned = {tag: "miniature/test:10" for tag in ("eng", "eng-x-2")}
+    recipe = tiny(AUDIT, model=str(base.folder / "model"), aligned=aligned, sentences=8, gradients=1)
+    found = facts_of(ran(recipe, tmp_path))
+    assert found["measures"]["premium"]["en-Latn-x-2"] == [1.0, 1.0, 1.0]
+    assert (
+        found["measures"]["tokens_per_word"]["en-Latn-x-2"] == found["measures"]["tokens_per_word"]["en-Latn"]
+    )
+    assert found["vocabulary"]["used"]["en-Latn-x-2"] == found["vocabulary"]["used"]["en-Latn"]
+    assert found["vocabulary"]["kept"] is None
 
 
 def test_without_files_it_is_the_embedded_world_and_says_so(model):

@@ -25,17 +25,17 @@ COLUMNS = (
     "bits_per_byte",
     "parity",
     "retrieval",
-    "cosine",
-    "cka",
     "gradient",
-    "rows_used",
     "score",
     "behind",
+    "cosine",
+    "cka",
+    "rows_used",
 )
 """The measures of the table, in its order; those that were not taken are left out."""
 
-_COMPARED = ("premium", "parity", "retrieval", "cosine", "cka", "gradient", "behind")
-"""Those that the source has none of: they compare with it."""
+_FOLDED = ("cosine", "cka", "rows_used")
+"""Those that no limit is for: on the page in a table of their own, folded away."""
 
 _NOTES = {
     "premium": "tokens for the same sentences, of the source's",
@@ -151,6 +151,10 @@ class Audit:
     layers: Layers | None
     vocabulary: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+
+    def shown(self, *, folded: bool) -> tuple[int, ...]:
+        """Positions of the columns that stand open on the page, or folded away."""
+        return tuple(i for i, column in enumerate(self.columns) if (column.key in _FOLDED) == folded)
 
     def values(self, key: str) -> dict[str, Cell]:
         """A measure by language name, where it was taken."""
