@@ -368,7 +368,11 @@ def _test_files(recipe: PretrainRecipe, tokenizer: Any, run: Run) -> dict[str, T
 def _masked_losses(
     recipe: PretrainRecipe, subject: TaskModel, tokenizer: Any, files: Mapping[str, TokenFile]
 ) -> dict[str, float]:
-    settings = {"length": recipe.length, "batch_size": recipe.training.batch_size, "masking": recipe.masking}
+    settings: dict[str, Any] = {
+        "length": recipe.length,
+        "batch_size": recipe.training.batch_size,
+        "masking": recipe.masking,
+    }
     batches = {
         tag: held_out({tag: file}, tokenizer_of(tokenizer, tag), seed=recipe.seed, **settings)[tag]
         for tag, file in files.items()
