@@ -207,6 +207,14 @@ def test_figures_are_files_with_their_numbers(mono, cloned, tmp_path):
         write_figures(mono, tmp_path / "none")
 
 
+def test_a_masked_model_s_perplexity_is_that_of_its_masked_tokens(tmp_path):
+    folder = mixed_folders.mixed(tmp_path / "masked", (22.0, 30.0), share=0.1)
+    path = folder / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"perplexity"', '"masked_perplexity"'))
+    (run,) = mixed_runs([read_run(folder)])
+    assert run.perplexity == {FIRST: 22.0, SECOND: 30.0}
+
+
 def test_a_point_without_a_number_is_no_point():
     assert line("a", [P(1, math.nan), P(3, 1.0), P(2, 2.0)]).points == (P(2, 2.0), P(3, 1.0))
     assert Chart("a", "a", "x", "y", ()).lines == ()

@@ -46,7 +46,7 @@ class MixedRun:
         setting: the same for runs that differ in seed and name only.
         model: the same for models of one shape, whatever their vocabulary.
         tokens: that each language had, by the ledger.
-        perplexity: on test text, by language.
+        perplexity: on test text, by language; of a masked model that of its masked tokens, where it has one.
         aligned: measurements on texts that say the same in each language.
         anchors: share of the pieces that languages have in common; None where nothing says so.
         asked: the share of each language that the mixture aimed at, in the end where it changes.
@@ -143,7 +143,11 @@ def is_monolingual(run: MixedRun) -> bool:
 
 def _mixed(run: RunRecord, tokens: Mapping[str, float], transfers: tuple[Transfer, ...]) -> MixedRun:
     recipe = run.recipe
-    tested = measurements(run, split="test", metric="perplexity", per_language=True)
+    tested = [
+        found
+        for name in ("perplexity", "masked_perplexity")
+        for found in measurements(run, split="test", metric=name, per_language=True)
+    ]
     return MixedRun(
         name=run.folder.resolve().parent.parent.name if _is_stage(run) else run.folder.resolve().name,
         setting=_digest({key: value for key, value in recipe.items() if key not in _NOT_SETTINGS}),
