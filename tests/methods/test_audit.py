@@ -222,8 +222,9 @@ def test_a_language_s_own_tokenizer_reads_it(tmp_path):
     """A clone costs what its original costs, in rows of its own, and nothing can be trimmed."""
     corpora = {"eng": "miniature/train:40"}
     mixture = {"kind": "fixed", "shares": {"eng": 0.6, "eng-x-2": 0.4}}
-    changes = {"corpora": corpora, "mixture": mixture, "clones": {"of": "eng", "count": 2}, "training__steps": 2}
-    base = ran(tiny(PRETRAIN, without=("dev", "test"), **changes), tmp_path)
+    clones = {"of": "eng", "count": 2}
+    pretraining = tiny(PRETRAIN, without=("dev", "test"), corpora=corpora, mixture=mixture, clones=clones)
+    base = ran(pretraining, tmp_path)
     aligned = {tag: "miniature/test:10" for tag in ("eng", "eng-x-2")}
     recipe = tiny(AUDIT, model=str(base.folder / "model"), aligned=aligned, sentences=8, gradients=1)
     found = facts_of(ran(recipe, tmp_path))
@@ -249,6 +250,7 @@ def test_without_files_it_is_the_embedded_world_and_says_so(model):
         ({"task": "topic"}, "give both"),
         ({"test": {"eng": "a.tsv"}}, "give both"),
         ({"tuned": "x"}, "name the `task`"),
+        ({"task": "lm", "test": {"eng": "a.txt"}}, "measures anyway"),
         ({"source": "deu"}, "not among the languages"),
         ({"aligned": {"engl1sh": "a.txt", "fra": "b.txt"}}, "unknown language"),
         ({"sentences": 2}, "at least 8"),

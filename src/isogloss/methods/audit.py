@@ -95,6 +95,8 @@ class AuditRecipe(Record):
     def _goes_together(self) -> AuditRecipe:
         if (self.task is None) != (not self.test):
             raise ValueError("task, test: give both, or neither: the task's name and its labelled files")
+        if self.task == "lm":
+            raise ValueError("task: lm is what an audit measures anyway; give the files as `text`")
         if self.task is None and (self.prompt is not None or self.tuned is not None):
             raise ValueError("prompt, tuned: say how a task is done; name the `task` too")
         if len(self.aligned) == 1:
@@ -163,11 +165,20 @@ def _measured(
             if isinstance(found, str):
                 skipped[name] = found
             else:
-                facts["measures"] |= found.pop("measures", {})
+                facts["measures"] |= _there(found.pop("measures"))
                 facts |= found
     finally:
         shown.close()
     return facts, skipped
+
+
+def _there(measures: Mapping[str, Any]) -> dict[str, Any]:
+    """Without numbers that are not finite, and without measures that have no number."""
+    kept = {
+        name: {tag: triple for tag, triple in own.items() if triple[0] is not None}
+        for name, own in measures.items()
+    }
+    return {name: own for name, own in kept.items() if own}
 
 
 def _log(run: Run, measures: Mapping[str, Any], *, model: str) -> None:

@@ -42,7 +42,8 @@ Tick: TypeAlias = Callable[[], None]
 Measure: TypeAlias = Callable[[Subject, Material, "AuditRecipe", Run, Tick], Facts | str]
 """Facts for audit.json, with `measures`: by name and language, (value, low, high); or why there are none."""
 
-Triple: TypeAlias = tuple[float, float | None, float | None]
+Triple: TypeAlias = tuple[float | None, float | None, float | None]
+"""A number and its interval; None for what is not finite, for JSON knows no NaN."""
 
 LEAST_ROWS = 8
 _BYTES = 4
@@ -216,7 +217,8 @@ def _both_ways(one: Triple, other: Triple) -> Triple:
 
 def _whole(triple: Triple) -> tuple[float, float, float]:
     value, low, high = triple
-    assert low is not None, "retrieval has an interval"
+    assert value is not None, "retrieval is a share"
+    assert low is not None
     assert high is not None
     return value, low, high
 
@@ -227,12 +229,19 @@ def task(subject: Subject, material: Material, recipe: AuditRecipe, run: Run, ti
     if tested is None:
         return "no task was given (`task`, `test`)"
     model, tokenizer = task_model(recipe.tuned or recipe.model, tested.task, prompt=recipe.prompt)
-    test, metric = examples(tested, "test"), TASKS[tested.task].metrics[0]
+    test = examples(tested, "test")
     source = recipe.reference if recipe.reference in test else None
     found = score(model, tokenizer, test, task=tested.task, max_length=recipe.max_length, source=source)
     log_scores(run, found, test, task=tested.task, model=recipe.as_name)
     tick()
-    scored = {tag: items_by_id(metric, test[tag], found.predictions[tag], tag) for tag in test}
+    by_metric = {
+        metric: {tag: items_by_id(metric, test[tag], found.predictions[tag], tag) for tag in test}
+        for metric in TASKS[tested.task].metrics
+    }
+    measurable = [metric for metric, scored in by_metric.items() if all(map(_weighs, scored.values()))]
+    if not measurable:
+        return f"no metric of {tested.task} is a mean over items in every language"
+    metric, scored = measurable[0], by_metric[measurable[0]]
     return {
         "measures": _spread_from(source, metric, scored),
         "task": {
@@ -245,6 +254,10 @@ def task(subject: Subject, material: Material, recipe: AuditRecipe, run: Run, ti
 
 
 _Scored: TypeAlias = Mapping[str, Mapping[str, Item]]
+
+
+def _weighs(items: Mapping[str, Item]) -> bool:
+    return any(item.weight > 0 for item in items.values())
 
 
 def _spread(metric: str, scored: _Scored, source: str | None) -> dict[str, Triple]:
@@ -265,10 +278,8 @@ def _spread_from(source: str | None, metric: str, scored: _Scored) -> dict[str, 
 
 
 def _triple(estimate: Estimate) -> Triple:
-    """For JSON, which knows no NaN."""
-    value, low, high = map(float, estimate)
-    whole = math.isfinite(low) and math.isfinite(high)
-    return value, low if whole else None, high if whole else None
+    value, low, high = (float(one) if math.isfinite(one) else None for one in estimate)
+    return (value, None, None) if low is None or high is None else (value, low, high)
 
 
 MEASURES: dict[str, Measure] = {
