@@ -218,7 +218,8 @@ PREFACE = f"""# Language imbalance on real English
 
 Cloned languages: the same English text with pieces of its own for each clone. A GPT-2 of 3 layers, 128
 wide, {PIECES} byte-level pieces, {LENGTH} tokens a row; {STEPS} steps of {ROWS} rows, {MILLIONS} million
-tokens in all clones together (a run of the paper has 1,197 million). Perplexity by sliding windows of {LENGTH} tokens
+tokens in all clones together (a run of the paper has 1,197 million). Perplexity by sliding
+windows of {LENGTH} tokens
 of which the last {LENGTH // 4} count, on {MOST:,} tokens of books that nothing was trained on.
 TEff is the monolingual tokens of the same perplexity over the tokens that the clone had, by the law of
 {{monolingual}} monolingual runs; its interval (95 %) is over these runs and over seeds. The second clone of
