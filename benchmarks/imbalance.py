@@ -3,6 +3,8 @@
 python benchmarks/imbalance.py prepare                 # one vocabulary for all runs
 python benchmarks/imbalance.py clones all 0,1,2        # or settings by name, with commas
 python benchmarks/imbalance.py monolingual 0,1,2       # the runs that the law is fitted to
+python benchmarks/imbalance.py transfer all 0,1,2      # topics learnt in one clone, tested in the other
+python benchmarks/imbalance.py french all 0            # English and French, and French alone
 python benchmarks/imbalance.py report                  # scores what is new, writes docs/results/imbalance.md
 """
 
@@ -79,12 +81,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def prepare() -> Path:
     """Parts of the text, and the vocabulary of all runs: made once."""
-    parts = {"train": ("train", slice(0, None, 4)), "dev": ("test", slice(0, 900))}
+    parts = {
+        "train": ("en.train", slice(0, None, 4)),
+        "dev": ("en.test", slice(0, 900)),
+        "train-fr": ("fr.train", slice(0, None, 4)),
+        "dev-fr": ("fr.test", slice(0, 900)),
+    }
     for name, (split, lines) in parts.items():
         if not (target := OUT / f"data/{name}.txt").exists():
             write_text(target, "".join(_lines(split)[lines]))
     if not (target := OUT / "data/aligned.txt").exists():
-        long = [line for line in _lines("valid") if 200 < len(line) < 800]
+        long = [line for line in _lines("en.valid") if 200 < len(line) < 800]
         write_text(target, "".join(long[:200]))
     folder = OUT / "data/tokenizer"
     if not folder.exists():
@@ -96,7 +103,7 @@ def prepare() -> Path:
 
 
 def _lines(split: str) -> list[str]:
-    with gzip.open(TEXT / f"en.{split}.txt.gz", "rt", encoding="utf-8") as lines:
+    with gzip.open(TEXT / f"{split}.txt.gz", "rt", encoding="utf-8") as lines:
         return list(lines)
 
 
@@ -162,6 +169,69 @@ def run(document: Mapping[str, Any]) -> Path:
     return run_recipe(resolve(parse_document(text, source=document["name"])), out=OUT)
 
 
+SIB = TEXT.parent / "topic" / "sib200" / "eng_Latn"
+
+
+def transferred(setting: str, seed: int) -> Path:
+    """Topics learnt in the first clone of a model, tested in both."""
+    files = {split: str(next(SIB.glob(f"{split}.tsv*"))) for split in ("train", "dev", "test")}
+    return run(
+        {
+            "method": "finetune",
+            "model": str(cloned(setting, seed) / "model"),
+            "task": "topic",
+            "train": {"eng": files["train"]},
+            "dev": {"eng": files["dev"]},
+            "test": {"eng": files["test"], "eng-x-2": files["test"]},
+            "max_length": LENGTH,
+            "training": {"epochs": 6, "batch_size": 32, "learning_rate": 1e-3, "evaluate_every": 22},
+            "seed": seed,
+            "name": f"topic-{setting}-{seed}",
+        }
+    )
+
+
+FRENCH: dict[str, dict[str, Any]] = {
+    f"{across}-{name}": {"vocabulary": {"kind": "bpe", "size": PIECES, "across": across}} | how
+    for across in ("disjoint", "anchored")
+    for name, how in {
+        "0.1": {"mixture": {"kind": "fixed", "shares": {"eng": 0.9, "fra": 0.1}}},
+        "0.5": {"mixture": {"kind": "fixed", "shares": {"eng": 0.5, "fra": 0.5}}},
+        "0.9": {"mixture": {"kind": "fixed", "shares": {"eng": 0.1, "fra": 0.9}}},
+        "0.1_0.9": {"schedule": {"kind": "stages", "stages": "0.1_0.9"}},
+        "0.1_0.9_0.5_0.5": {"schedule": {"kind": "stages", "stages": "0.1_0.9_0.5_0.5"}},
+    }.items()
+}
+
+
+def french(setting: str, seed: int) -> Path:
+    """English and French with vocabularies of their own, disjoint or anchored."""
+    document = recipe(f"fr-{setting}", seed) | FRENCH[setting]
+    document |= {"corpora": {tag: str(OUT / f"data/{name}.txt") for tag, name in _BOTH.items()}}
+    document["alignment"] = {"text": _translations(), "sequences": 200, "gradients": 40}
+    del document["tokenizer"]
+    return run(document)
+
+
+def french_alone(size: str, seed: int) -> Path:
+    """A run of French alone, with a share of the tokens and a vocabulary learnt as in the others."""
+    document = recipe(f"mono-fr-{size}", seed, share=SIZES[size])
+    document |= {"corpora": {"fra": str(OUT / "data/train-fr.txt")}}
+    document["vocabulary"] = {"kind": "bpe", "size": PIECES}
+    del document["tokenizer"]
+    return run(document)
+
+
+_BOTH = {"eng": "train", "fra": "train-fr"}
+
+
+def _translations() -> dict[str, str]:
+    """News in both languages, line by line."""
+    return {tag: str(TEXT.parent / f"parallel/ntrex/{short}.txt.gz") for tag, short in _SHORT.items()}
+
+
+_SHORT = {"eng": "en", "fra": "fr"}
+
 WINDOWS = Windows(length=LENGTH, scored=LENGTH // 4)
 """As published, in proportion to the model's length."""
 MOST = 40_000
@@ -169,22 +239,24 @@ MOST = 40_000
 
 
 def scored(folder: Path) -> dict[str, float]:
-    """Perplexity of a run's clones on held-out text by sliding windows; worked out once."""
+    """Perplexity of a run's languages on held-out text by sliding windows; worked out once."""
     target = OUT / f"data/windows-{folder.name.split('-', 3)[3]}.json"
     if not target.exists():
         tokenizer = load_tokenizer(folder / "model")
         model = TaskModel(load_model(folder / "model", "causal"), None, kind="text")
-        tags = ["en-Latn"] + ["en-Latn-x-2"] * (len(tokenizer) > 2 * PIECES - 64 or "anchors" in folder.name)
-        streams = {tag: _stream(tokenizer_of(tokenizer, tag)) for tag in tags}
+        ledger = {str(line["language"]) for line in read_run(folder).metrics if line["metric"] == "tokens"}
+        tags = sorted(ledger & {"en-Latn", "en-Latn-x-2", "fr-Latn"})
+        streams = {tag: _stream(tokenizer_of(tokenizer, tag), tag) for tag in tags}
         found = scored_windows(model, streams, WINDOWS, most=MOST)
         write_json(target, {tag: one.perplexity for tag, one in found.items()})
     values: dict[str, float] = json.loads(target.read_text(encoding="utf-8"))
     return values
 
 
-def _stream(tokenizer: Any) -> npt.NDArray[np.int64]:
+def _stream(tokenizer: Any, tag: str) -> npt.NDArray[np.int64]:
     """The held-out text, each line followed by the end of text."""
-    text = (OUT / "data/dev.txt").read_text(encoding="utf-8").splitlines()
+    name = "dev-fr" if tag.startswith("fr") else "dev"
+    text = (OUT / f"data/{name}.txt").read_text(encoding="utf-8").splitlines()
     rows = tokenizer([line for line in text if line.strip()], add_special_tokens=False)["input_ids"]
     return np.array(
         [tokenizer.eos_token_id, *(number for row in rows for number in (*row, tokenizer.eos_token_id))]
@@ -202,12 +274,12 @@ def tokens(folder: Path, language: str) -> float:
     return float(lines[-1]["value"])
 
 
-def law() -> ScalingFit:
+def law(name: str = "mono", language: str = "en-Latn") -> ScalingFit:
     """Fitted to all monolingual runs that are finished."""
-    folders = [folder for size in SIZES for folder in runs(f"mono-{size}")]
+    folders = [folder for size in SIZES for folder in runs(f"{name}-{size}")]
     return fit(
-        [tokens(folder, "en-Latn") for folder in folders],
-        [scored(folder)["en-Latn"] for folder in folders],
+        [tokens(folder, language) for folder in folders],
+        [scored(folder)[language] for folder in folders],
         unit=TOKENS,
     )
 
@@ -238,7 +310,14 @@ def report() -> None:
     parts = [PREFACE.format(monolingual=monolingual).strip()]
     parts += ["## Perplexity and token efficiency", "\n".join(_efficiencies(fitted))]
     parts += ["## The law", "\n".join(_law(fitted))]
-    parts += ["## Alignment of two clones", _ALIGNMENT.strip(), "\n".join(_alignments())]
+    clones = {setting: runs(setting) for setting in SETTINGS}
+    parts += ["## Alignment of two clones", _ALIGNMENT.strip(), "\n".join(_alignments(clones))]
+    if len(lines := list(_transfers())) > 2:
+        parts += ["## Topics learnt in the first clone", _TRANSFER.strip(), "\n".join(lines)]
+    both = {setting: runs(f"fr-{setting}") for setting in FRENCH}
+    if any(both.values()):
+        parts += ["## English and French", _FRENCH_TEXT.strip(), "\n".join(_french(fitted))]
+        parts += ["### Alignment of English and French", "\n".join(_alignments(both))]
     facts = machine()
     parts.append(f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}.")
     write_text(RESULT, "\n\n".join(parts) + "\n")
@@ -291,11 +370,11 @@ Layers are 0 (what enters the first) to 3. Gradients: mean over the tensors of a
 """
 
 
-def _alignments() -> Iterator[str]:
+def _alignments(settings: Mapping[str, list[Path]]) -> Iterator[str]:
     yield "| setting | seeds | hidden, layers 0 to 3 | chance | found | gradient |"
     yield "|---|---:|---|---|---|---:|"
-    for setting in SETTINGS:
-        facts = [_aligned(folder) for folder in runs(setting)]
+    for setting, folders in settings.items():
+        facts = [_aligned(folder) for folder in folders]
         if facts := [each for each in facts if each]:
             cells = [
                 " ".join(f"{fmean(each[name, layer, ''] for each in facts):.2f}" for layer in range(4))
@@ -321,19 +400,75 @@ def _aligned(folder: Path) -> dict[tuple[str, int | None, str], float]:
     }
 
 
-def _each(settings: str, seeds: str) -> None:
+_TRANSFER = """
+SIB-200, English: fine-tuned on 701 items read by the first clone's tokenizer, tested on 204 items in both;
+accuracy in per cent. Chance is 14, the largest class 25.
+"""
+
+
+def _transfers() -> Iterator[str]:
+    yield "| setting | seeds | clone 1 | clone 2, zero-shot |"
+    yield "|---|---:|---:|---:|"
+    for setting in SETTINGS:
+        if folders := runs(f"topic-{setting}"):
+            cells = [
+                _spread([100 * _accuracy(folder, tag) for folder in folders])
+                for tag in ("en-Latn", "en-Latn-x-2")
+            ]
+            yield " | ".join([f"| {setting}", str(len(folders)), *cells]) + " |"
+
+
+def _accuracy(folder: Path, tag: str) -> float:
+    lines = read_run(folder).metrics
+    wanted = {"split": "test", "metric": "accuracy", "language": tag}
+    return next(x["value"] for x in lines if all(x.get(key) == value for key, value in wanted.items()))
+
+
+_FRENCH_TEXT = """
+The same model and steps; a vocabulary of 512 pieces for each language, side by side (`disjoint`) or with
+equal pieces under one id (`anchored`); the number is the share of French, or its course. French has a law of
+its own.
+"""
+
+
+def _french(english: ScalingFit) -> Iterator[str]:
+    french_law = law("mono-fr", "fr-Latn")
+    yield "| setting | seeds | PPL English | PPL French | TEff English | TEff French |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for setting in FRENCH:
+        if folders := runs(f"fr-{setting}"):
+            cells, laws = [], {"en-Latn": english, "fr-Latn": french_law}
+            for tag in laws:
+                cells.append(_spread([scored(folder)[tag] for folder in folders]))
+            for tag, fitted in laws.items():
+                had = fmean(tokens(folder, tag) for folder in folders)
+                cells.append(_teff(fitted, [scored(folder)[tag] for folder in folders], had))
+            yield " | ".join([f"| {setting}", str(len(folders)), *cells]) + " |"
+
+
+def _each(what: Any, names: Mapping[str, Any], settings: str, seeds: str) -> None:
     for seed in map(int, seeds.split(",")):
-        for setting in SETTINGS if settings == "all" else settings.split(","):
-            print(cloned(setting, seed), flush=True)
+        for setting in names if settings == "all" else settings.split(","):
+            print(what(setting, seed), flush=True)
 
 
-def _all_sizes(seeds: str) -> None:
-    for seed in map(int, seeds.split(",")):
-        for size in SIZES:
-            print(monolingual(size, seed), flush=True)
+def _two_clones() -> dict[str, Any]:
+    return {name: how for name, how in SETTINGS.items() if how["clones"]["count"] == 2}
 
 
-COMMANDS: dict[str, Any] = {"prepare": prepare, "clones": _each, "monolingual": _all_sizes, "report": report}
+def _french_runs(settings: str, seeds: str) -> None:
+    _each(french_alone, SIZES, "all", seeds)
+    _each(french, FRENCH, settings, seeds)
+
+
+COMMANDS: dict[str, Any] = {
+    "prepare": prepare,
+    "clones": lambda settings, seeds: _each(cloned, SETTINGS, settings, seeds),
+    "monolingual": lambda seeds: _each(monolingual, SIZES, "all", seeds),
+    "transfer": lambda settings, seeds: _each(transferred, _two_clones(), settings, seeds),
+    "french": _french_runs,
+    "report": report,
+}
 
 
 if __name__ == "__main__":
