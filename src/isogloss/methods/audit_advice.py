@@ -152,11 +152,24 @@ class _Case:
         return tuple(tag for tag in self.facts["languages"] if tag in chosen)
 
     def line(self, name: str, tags: Sequence[str]) -> str:
-        """One measure of some languages in words."""
+        """One measure of some languages in words, the weakest first; of many the first few and the last."""
         label, shown = _SHOWN[name]
-        triples = self.measures[name]
-        told = [f"{_name(tag)} {shown(triples[tag][0])}" for tag in tags if tag in triples]
+        sign = -1 if LIMITS[name].side == "above" else 1
+        values = {tag: triple[0] or 0.0 for tag, triple in self.measures[name].items() if tag in tags}
+        ordered = sorted(values, key=lambda tag: sign * values[tag])
+        told = [f"{_name(tag)} {shown(values[tag])}" for tag in ordered]
+        if len(told) > _NAMED + 1:
+            told[_NAMED:] = [f"{len(told) - _NAMED} more up to {told[-1]}"]
         return f"{label}: {', '.join(told)}"
+
+    def shared_pieces(self) -> tuple[str, ...]:
+        """A word on retrieval that no layer improves."""
+        layers = self.facts.get("layers") or {}
+        if layers.get("best") != 0:
+            return ()
+        return (
+            "best before any layer, at the embeddings: found by pieces that languages share, such as names",
+        )
 
     def pretraining(self, tags: Sequence[str], **more: Any) -> Recipe:
         """A recipe of pretraining in these languages, FILE for files of the reader's."""
@@ -215,7 +228,7 @@ def _data(case: _Case) -> Advice | None:
         tags,
         f"The model knows little of {_names(tags)}: it takes more bits to tell the same sentences than in "
         f"{_name(case.source)}, and their sentences do not lie near their translations.",
-        tuple(case.line(name, tags) for name in names),
+        (*(case.line(name, tags) for name in names), *case.shared_pieces()),
         f"Go on pretraining on a mixture of these languages with {_name(case.source)}, small ones raised. "
         "Levelling and distillation share out what a model knows, and add nothing to it.",
         **_more_text(case, tags),
@@ -250,7 +263,7 @@ def _apart(case: _Case) -> Advice | None:
         tags,
         f"The model tells {_names(tags)} nearly as well as {_name(case.source)}, but their sentences do not "
         f"lie near their translations: what it learns in {_name(case.source)} will hardly reach them.",
-        (case.line("retrieval", tags), case.line("parity", tags)),
+        (case.line("retrieval", tags), *case.shared_pieces(), case.line("parity", tags)),
         "More text of each by itself need not join them. Give the task's labels in these languages too, or "
         "level the task on items that stand in all of them, and look at the gains and harms it reports.",
         command=_level_command(case, tags),
@@ -389,6 +402,9 @@ _SHOWN: dict[str, tuple[str, Callable[[float | None], str]]] = {
 }
 
 
+_NAMED = 6  # languages that a sentence has room for
+
+
 def _name(tag: str) -> str:
     try:
         return language(tag).name
@@ -398,4 +414,6 @@ def _name(tag: str) -> str:
 
 def _names(tags: Sequence[str]) -> str:
     names = [_name(tag) for tag in tags]
+    if len(names) > _NAMED + 1:
+        names[_NAMED:] = [f"{len(names) - _NAMED} other languages"]
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from isogloss.report.audit import Audit, Cell, Layers
 from isogloss.report.drawing import (
     BAD,
@@ -64,7 +66,7 @@ def parity_dots(found: Audit, *, name: str) -> Drawing:
     """How well each language is predicted against the tokens it costs; `name` as elsewhere."""
     premium, parity = found.values("premium"), found.values("parity")
     names = [one for one in premium if one in parity]
-    figure, axes = new_figure(3.4)
+    figure, axes = new_figure(3.0 + 0.07 * len(names))
     axes.axhline(1, color=QUIET, linewidth=0.8)
     axes.axvline(1, color=QUIET, linewidth=0.8)
     for one in names:
@@ -73,11 +75,11 @@ def parity_dots(found: Audit, *, name: str) -> Drawing:
         axes.plot(
             [across], [up], marker="s" if weak else "o", markersize=5, color=BAD if weak else COLOURS[0]
         )
-        axes.annotate(one, (across, up), xytext=(5, 3), textcoords="offset points", fontsize=7.5, color=INK)
     axes.set_xlabel("premium: tokens, of the source's")
     axes.set_ylabel("information parity")
     axes.spines["left"].set_visible(True)
     axes.margins(0.18, 0.12)
+    _named(axes, {one: (_value(premium[one]), _value(parity[one])) for one in names})
     title = f"cost and prediction of the same sentences, {found.source} at 1 and 1"
     told = "; ".join(
         f"{one}: {shown('premium', _value(premium[one]))} and {shown('parity', _value(parity[one]))}"
@@ -85,6 +87,36 @@ def parity_dots(found: Audit, *, name: str) -> Drawing:
     )
     keys = [Key("weak (square)", VARIABLES[BAD]), Key("not weak", VARIABLES[COLOURS[0]])]
     return finished(figure, title, f"{title}. {told}.", name=name, legend=keys)
+
+
+def _named(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Names beside their points; one that would lie on another moves down, with a line to its point."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    width, height = (right - left) * _LABEL[0], (top - bottom) * _LABEL[1]
+    taken: list[tuple[float, float, float]] = []
+    for name, (across, up) in sorted(points.items(), key=lambda item: -item[1][1]):
+        long, place = width * (len(name) + 1), up
+        while any(
+            abs(place - other) < height and across < end and begin < across + long
+            for begin, end, other in taken
+        ):
+            place -= height / 4
+        taken.append((across, across + long, place))
+        line = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.5} if up - place > height else None
+        axes.annotate(
+            name,
+            (across, up),
+            xytext=(across + width, place),
+            fontsize=7.5,
+            color=INK,
+            va="center",
+            arrowprops=line,
+        )
+    axes.set_xlim(left, right)
+    axes.set_ylim(min(bottom, *(place - height for *_, place in taken)), top)
+
+
+_LABEL = (0.017, 0.045)  # of the axes: a letter's width, a line's height
 
 
 def _value(cell: Cell) -> float:

@@ -114,7 +114,7 @@ def audit_section(found: Audit | None) -> list[str]:
         for row in found.rows
     ]
     advice = [
-        f"{number}. **{_plain(one.title)}**: {_plain(' '.join([one.means, *one.evidence, one.remedy]))}"
+        f"{number}. **{_plain(one.title)}**: {_plain(f'{one.means} ({"; ".join(one.evidence)}.) {one.remedy}')}"
         for number, one in enumerate(found.suggestions, 1)
     ]
     table = _grid(["", *(column.label for column in found.columns)], lines)
