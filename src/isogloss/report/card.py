@@ -113,10 +113,10 @@ def audit_section(found: Audit | None) -> list[str]:
         ]
         for row in found.rows
     ]
-    advice = [
-        f"{number}. **{_plain(one.title)}**: {_plain(f'{one.means} ({"; ".join(one.evidence)}.) {one.remedy}')}"
-        for number, one in enumerate(found.suggestions, 1)
-    ]
+    advice = []
+    for number, one in enumerate(found.suggestions, 1):
+        said = f"{one.means} ({'; '.join(one.evidence)}.) {one.remedy}"
+        advice.append(f"{number}. **{_plain(one.title)}**: {_plain(said)}")
     table = _grid(["", *(column.label for column in found.columns)], lines)
     return ["## Audit", _plain(" ".join([found.headline, *found.read])), *advice, table]
 
