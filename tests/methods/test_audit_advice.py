@@ -192,3 +192,22 @@ def test_a_task_model_is_told_to_go_back_to_its_base():
     changed = copy.deepcopy(CASES["conflict"])
     changed["model"] |= {"language_model": False}
     assert advise(changed, RECIPE)[0].recipe is None
+
+
+def test_many_languages_are_told_by_the_weakest_and_the_last():
+    tags = [f"{code}-Latn" for code in ("fi", "et", "hu", "pl", "cs", "sk", "ro", "is", "da")]
+    changed = facts()
+    changed["languages"] = ["en-Latn", *tags]
+    changed["measures"] = {"premium": {tag: (2.0 + place, None, None) for place, tag in enumerate(tags)}}
+    [advice] = advise(changed, RECIPE)
+    assert advice.languages == tuple(tags)
+    assert "and 3 other languages" in advice.means
+    assert advice.evidence[0].endswith("Polish 5.00, 3 more up to Finnish 2.00")
+    assert "Danish 10.00" in advice.evidence[0]
+
+
+def test_what_the_embeddings_find_best_is_said_to_be_shared_pieces():
+    changed = copy.deepcopy(CASES["apart"])
+    assert not any("embeddings" in line for line in advise(changed, RECIPE)[0].evidence)
+    changed["layers"] = {"best": 0}
+    assert any("embeddings" in line for line in advise(changed, RECIPE)[0].evidence)
