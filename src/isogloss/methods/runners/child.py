@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from isogloss.methods.runners.job import Job
 
-_GRACE = 20.0  # seconds to write down that it was stopped
+_GRACE = 7.0  # seconds to write down that it was stopped
+_TIMES = 3  # Ctrl-C is pressed; one that comes while modules are imported may be lost
 _TAIL = 4000  # bytes of a log to look for its last words in
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -46,14 +47,21 @@ def why(job: Job, code: int) -> str | None:
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     """End processes as Ctrl-C does; those that do not end in time are killed."""
     alive = [process for process in processes if process.poll() is None]
+    for _ in range(_TIMES):
+        for process in alive:
+            process.send_signal(signal.SIGINT)
+        alive = [process for process in alive if not _ended(process)]
     for process in alive:
-        process.send_signal(signal.SIGINT)
-    for process in alive:
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def carry_out(job: Job) -> str | None:
