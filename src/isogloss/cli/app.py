@@ -11,6 +11,7 @@ from isogloss.cli.audit import audit
 from isogloss.cli.delta import delta_app
 from isogloss.cli.level import level
 from isogloss.cli.measure import bench, budget, budget_check
+from isogloss.cli.options import Out, Set
 from isogloss.cli.sweep import sweep
 
 if TYPE_CHECKING:
@@ -41,11 +42,6 @@ Recipe = Annotated[
         metavar="RECIPE", help="A YAML file, or the name of a shipped recipe such as tiny/pretrain."
     ),
 ]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one value of the recipe; may be repeated."),
-]
-Out = Annotated[Path, typer.Option("--out", help="The folder that holds the run folders.")]
 
 
 def _print_version(asked: bool) -> None:

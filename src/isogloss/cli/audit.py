@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from isogloss.cli.options import Format, Out, Set
+
 
 def audit(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or a Hub id.")],
@@ -40,17 +42,12 @@ def audit(
         str | None,
         typer.Option("--prompt", metavar="NAME", help="Ask MODEL by a prompt: nli, topic, or a YAML file."),
     ] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="The test files' format, if their names do not tell.")
-    ] = None,
+    format_: Format = None,
     sentences: Annotated[
         int | None, typer.Option("--sentences", min=8, help="To read of each language (default 200).")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other value of the recipe; may be repeated."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="The folder that holds the run folders.")] = Path("runs"),
+    set_: Set = None,
+    out: Out = Path("runs"),
 ) -> None:
     """Measure what a model costs and can do in each language; say where it is weak and what to try."""
     from isogloss.cli.show_run import carry_out

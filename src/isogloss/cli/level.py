@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from isogloss.cli.options import Format, Out, Set
+
 
 def level(
     model: Annotated[
@@ -38,9 +40,7 @@ def level(
         str | None,
         typer.Option("--prompt", metavar="NAME", help="nli, paraphrase, topic, copa, or a YAML file."),
     ] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="The files' format, if their names do not tell.")
-    ] = None,
+    format_: Format = None,
     selector: Annotated[
         str | None,
         typer.Option(
@@ -52,11 +52,8 @@ def level(
         str | None, typer.Option("--aim", help="What languages are drawn to: consensus, pairs or self.")
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps to train.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other value of the recipe; may be repeated."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="The folder that holds the run folders.")] = Path("runs"),
+    set_: Set = None,
+    out: Out = Path("runs"),
 ) -> None:
     """Let languages a model is good at teach the others, without labels; show who gained, who was harmed."""
     from isogloss.cli.show_run import carry_out
