@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 
-from isogloss.core.machine import free_memory, machine
+import isogloss.core.machine as module
+from isogloss.core.machine import free_memory, keeping_memory, machine, use_large_pages
 
 MEMINFO = "MemTotal:       16000 kB\nMemFree:         1000 kB\nMemAvailable:    8000 kB\n"
 
@@ -66,3 +68,49 @@ def test_a_group_beyond_its_limit_leaves_nothing(tmp_path):
 
 def test_a_system_that_does_not_say_is_not_guessed_at(tmp_path):
     assert free_memory(root=tmp_path) is None
+
+
+def test_large_pages_are_asked_for_unless_somebody_has_decided(monkeypatch):
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    use_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    use_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+
+
+class Allocator:
+    """Stands for the C library and notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def mallopt(self, option, value):
+        self.told.append((option, value))
+
+    def malloc_trim(self, pad):
+        self.told.append("trim")
+
+
+def test_memory_is_kept_inside_and_given_back_after(monkeypatch):
+    allocator = Allocator()
+    monkeypatch.setattr(module, "_glibc", lambda: allocator)
+    with pytest.raises(KeyError), keeping_memory():
+        inside = len(allocator.told)
+        assert (-4, 0) in allocator.told
+        raise KeyError
+    assert (-4, 2**16) in allocator.told[inside:]
+    assert allocator.told[-1] == "trim"
+
+
+def test_where_there_is_no_glibc_memory_is_as_ever(monkeypatch):
+    monkeypatch.setattr(module.sys, "platform", "darwin")
+    with keeping_memory():
+        assert module._glibc() is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
+def test_blocks_of_any_size_can_be_had_while_memory_is_kept():
+    with keeping_memory():
+        blocks = [bytearray(2**power) for power in range(10, 27)]
+        assert sum(map(len, blocks)) == 2**27 - 2**10

@@ -28,7 +28,7 @@ def drawn(rows, width=6, vocabulary=11, *, share=0.7, seed=0):
     return hidden, weight, bias, targets.masked_fill(torch.rand(rows, generator=draw) > share, -100)
 
 
-@pytest.fixture(params=[(2**23, 256, 2**21), (22, 2, 11), (55, 1, 22)], ids=["whole", "by two", "by five"])
+@pytest.fixture(params=[(2**24, 256, 2**20), (22, 2, 11), (55, 1, 22)], ids=["whole", "by two", "by five"])
 def portions(request, monkeypatch):
     """Portions of these many scores, of at least so many rows, and of so many scores in the cache."""
     at_once, fewest, in_cache = request.param

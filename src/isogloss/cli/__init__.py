@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from isogloss.cli.app import app
 from isogloss.core.errors import IsoglossError
+from isogloss.core.machine import use_large_pages
 from isogloss.core.processes import leave
 
 __all__ = ["main"]
@@ -26,6 +27,7 @@ def main() -> None:
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    use_large_pages()
     try:
         app(args=arguments, prog_name="isogloss")
     except IsoglossError as error:

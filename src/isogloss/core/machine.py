@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +30,51 @@ def machine() -> dict[str, Any]:
 def load() -> float | None:
     """Processes that wanted to run during the last minute, on average; None where the system does not say."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def use_large_pages() -> None:
+    """Let torch ask Linux for large pages for large tensors, which makes fresh ones cheaper on a CPU.
+
+    Torch looks once, when it makes its first tensor. Whoever has set its variable is left alone; systems
+    without such pages do as ever.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+@contextlib.contextmanager
+def keeping_memory() -> Iterator[None]:
+    """Inside, memory that was freed stays with this process, to be taken again.
+
+    glibc gives large blocks back to the system when they are freed. A training step then gets hundreds of
+    megabytes anew, which the system must clear first: a fifth of a small model's step on a CPU. To be used
+    where the same sizes come again and again; other sizes at every step would leave gaps. Without glibc
+    nothing happens.
+    """
+    allocator = _glibc()
+    if allocator is None:
+        yield
+        return
+    for option, value in _KEEP.items():
+        allocator.mallopt(option, value)
+    try:
+        yield
+    finally:
+        for option, value in _AS_EVER.items():
+            allocator.mallopt(option, value)
+        allocator.malloc_trim(0)
+
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of malloc.h
+_KEEP = {_TRIM_THRESHOLD: -1, _TOP_PAD: 2**27, _MMAP_MAX: 0}
+_AS_EVER = {_TRIM_THRESHOLD: 2**17, _TOP_PAD: 2**17, _MMAP_MAX: 2**16}
+
+
+def _glibc() -> Any:
+    """The C library, where it is glibc and its options can be set."""
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
 
 
 def cores() -> int:

@@ -24,13 +24,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _IGNORED = -100
-_AT_ONCE = {"cpu": 2**23}
+_AT_ONCE = {"cpu": 2**24}
 """Scores in the making, in the precision of the product; on an accelerator `_LARGE`."""
 _LARGE = 2**27
 _FEWEST = 256
 """Rows at once, however large the vocabulary: each portion reads the whole layer again."""
-_IN_CACHE = 2**21
+_IN_CACHE = 2**20
 """Scores in float32 at once, on a CPU."""
+_VANISHING = 1e-30
 
 
 @torch.compiler.disable
@@ -103,7 +104,7 @@ def _room(
     """Empty gradients: of each row in the products' precision, of the layer in float32, for it adds up."""
     return _Gradients(
         torch.empty_like(hidden, dtype=dtype) if needed[0] else None,
-        torch.zeros_like(weight, dtype=torch.float32) if needed[1] else None,
+        torch.empty_like(weight, dtype=torch.float32) if needed[1] else None,
         torch.zeros_like(bias, dtype=torch.float32) if bias is not None and needed[2] else None,
     )
 
@@ -120,8 +121,9 @@ def _portions(
     rows, (vocabulary, _) = len(hidden), weight.shape
     size = min(rows, max(_FEWEST, _AT_ONCE.get(hidden.device.type, _LARGE) // vocabulary))
     room = torch.empty((size, vocabulary), dtype=weight.dtype, device=hidden.device)
-    part = None
     loss = torch.zeros((), device=hidden.device)
+    if rows == 0 and made.weight is not None:
+        made.weight.zero_()
     for start in range(0, rows, max(1, size)):
         some = slice(start, start + size)
         states = hidden[some].to(weight.dtype)
@@ -130,8 +132,8 @@ def _portions(
         if made.hidden is not None:
             torch.mm(scores, weight, out=made.hidden[some])
         if made.weight is not None:
-            part = torch.mm(scores.T, states, out=part)
-            made.weight.add_(part)
+            part = torch.mm(scores.T, states)  # with an `out`, the kernel for CPUs copies once more
+            made.weight.add_(part) if start else made.weight.copy_(part)
     return loss
 
 
@@ -152,13 +154,28 @@ def _softmax(
         given, target = scores[some].float(), targets[some, None]
         if bias is not None:
             given = given + bias
-        highest, place = given.max(-1, keepdim=True)
         believed = given.softmax(-1)
-        # The log of the sum of exponentials, by way of the likeliest: its probability cannot underflow.
-        losses.append((highest - believed.gather(1, place).log() - given.gather(1, target)).squeeze(1))
+        losses.append(_losses(given, believed, target))
         if wanted:
             believed.scatter_add_(1, target, believed.new_full(target.shape, -1.0))
             scores[some] = believed.mul_(shares[some, None])
         if made.bias is not None:
             made.bias.add_(believed.sum(0))
     return torch.cat(losses)
+
+
+def _losses(
+    given: Float[Tensor, "rows vocabulary"],
+    believed: Float[Tensor, "rows vocabulary"],
+    target: Int[Tensor, "rows 1"],
+) -> Float[Tensor, " rows"]:
+    """-log of each target's probability; by way of the scores where it may have vanished.
+
+    To look whether it has costs nothing on a CPU; an accelerator would have to wait, so it goes that way
+    always.
+    """
+    chance = believed.gather(1, target)
+    losses = -chance.log()
+    if given.device.type != "cpu" or bool((chance < _VANISHING).any()):
+        losses = given.logsumexp(-1, keepdim=True) - given.gather(1, target)
+    return losses.squeeze(1)

@@ -13,6 +13,7 @@ from isogloss.core.by_language import tokenizer_of
 from isogloss.core.config import Record, Refused
 from isogloss.core.errors import RecipeError
 from isogloss.core.languages import language, original_of
+from isogloss.core.machine import keeping_memory
 from isogloss.core.run import Run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective, layout_for
@@ -336,21 +337,22 @@ def _training(
         probed = {**files, **cloned.beside(dev), **dev}
         probes = held_out(probed, tokenizer, seed=recipe.seed, **settings)
         hooks = watchers(asked, recipe.schedule, mixture, batches, probes, step=bare, seed=recipe.seed)
-        return train(
-            subject,
-            batches,
-            step,
-            plan=plan,
-            run=run,
-            phase=phase,
-            seed=recipe.seed,
-            evaluate=held_out_loss(judged, step=bare) if dev else None,
-            metric="loss",
-            higher_is_better=False,
-            hooks=hooks,
-            optimiser=optimiser,
-            milestones=asked.ends,
-        )
+        with keeping_memory():  # every batch has the same shape
+            return train(
+                subject,
+                batches,
+                step,
+                plan=plan,
+                run=run,
+                phase=phase,
+                seed=recipe.seed,
+                evaluate=held_out_loss(judged, step=bare) if dev else None,
+                metric="loss",
+                higher_is_better=False,
+                hooks=hooks,
+                optimiser=optimiser,
+                milestones=asked.ends,
+            )
 
     return training
 

@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 NAME = "isogloss-blocks"
-_BLOCK = 64
+_BLOCK = 128
 _LONGEST = 1024
 """Tokens; the memory for maps grows with their square."""
 
@@ -97,17 +98,17 @@ class _Blocks(torch.autograd.Function):
         with torch.autocast(query.device.type, enabled=False):
             rows = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
             mixed, maps = _forward(*rows, scaling, keep=any(ctx.needs_input_grad))
-        ctx.save_for_backward(*rows, mixed, *maps)
+        ctx.save_for_backward(*rows, *maps)
         ctx.scaling = scaling
         return mixed.view_as(query)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, mixed, *maps = ctx.saved_tensors
+        query, key, value, *maps = ctx.saved_tensors
         flat = upstream.flatten(0, 1).to(query.dtype)
         with torch.autocast(query.device.type, enabled=False):
-            found = _backward(flat, query, key, value, mixed, maps, ctx.scaling)
+            found = _backward(flat, query, key, value, maps, ctx.scaling)
         return (*(one.view_as(upstream) for one in found), None)
 
 
@@ -121,11 +122,11 @@ def _forward(
 ) -> tuple[Float[Tensor, "rows length size"], list[Tensor]]:
     """What the heads give, and the map of each block of queries."""
     mixed, maps = torch.empty_like(query), []
-    hidden = torch.full((_BLOCK, _BLOCK), -torch.inf).triu(1)
+    ahead = torch.full((_BLOCK, _BLOCK), -torch.inf, dtype=query.dtype).triu(1)
     for start, end in _blocks(query.shape[1]):
-        scores = torch.bmm(query[:, start:end], key[:, :end].mT).float().mul_(scaling)
-        scores[:, :, start:] += hidden[: end - start, : end - start]
-        believed = scores.softmax(-1).to(query.dtype)
+        hidden = functional.pad(ahead[: end - start, : end - start], (start, 0))[None]
+        scores = torch.baddbmm(hidden, query[:, start:end], key[:, :end].mT, alpha=scaling)
+        believed = scores.softmax(-1)  # the kernel sums in float32
         mixed[:, start:end] = torch.bmm(believed, value[:, :end])
         if keep:
             maps.append(believed)
@@ -137,7 +138,6 @@ def _backward(
     query: Float[Tensor, "rows length size"],
     key: Float[Tensor, "rows length size"],
     value: Float[Tensor, "rows length size"],
-    mixed: Float[Tensor, "rows length size"],
     maps: list[Tensor],
     scaling: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -147,16 +147,15 @@ def _backward(
         torch.zeros_like(key, dtype=torch.float32),
         torch.zeros_like(value, dtype=torch.float32),
     )
-    # The sum over keys of map times its gradient, which softmax subtracts, is that of output times gradient.
-    mean = (upstream.float() * mixed).sum(-1, keepdim=True)
     for (start, end), believed in zip(_blocks(query.shape[1]), maps, strict=True):
         here = upstream[:, start:end]
         to_value[:, :end] += torch.bmm(believed.mT, here)
-        change = torch.bmm(here, value[:, :end].mT).float().sub_(mean[:, start:end])
-        change = change.mul_(believed).mul_(scaling).to(query.dtype)
+        change = torch.bmm(here, value[:, :end].mT)
+        change = torch.ops.aten._softmax_backward_data(change, believed, -1, change.dtype)
         to_query[:, start:end] = torch.bmm(change, key[:, :end])
         to_key[:, :end] += torch.bmm(change.mT, query[:, start:end])
-    return to_query, to_key.to(key.dtype), to_value.to(value.dtype)
+    scaled = to_query.mul_(scaling), to_key.mul_(scaling)
+    return scaled[0], scaled[1].to(key.dtype), to_value.to(value.dtype)
 
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:
