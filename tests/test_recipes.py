@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from isogloss.core.config import Document, parse_document, recipe_hash, to_yaml
+from isogloss.core.languages import language
 from isogloss.core.run import read_run
 from isogloss.methods.planning import plan
 from isogloss.methods.shipped import recipe_text, shipped_recipes
@@ -16,6 +17,7 @@ from isogloss.methods.sweep_file import load_sweep
 from isogloss.methods.table import load_recipe, resolve, run_recipe
 from isogloss.models.architecture import Architecture
 from isogloss.report.page import stage_folders
+from isogloss.vocab.rules import rule_of
 from tiny_runs import PRETRAIN, ran, shortened
 from tiny_runs import TINY as SIZES
 
@@ -80,6 +82,59 @@ def test_a_paper_s_recipe_runs_on_the_embedded_world(name, tmp_path):
     assert facts["changes"].keys() >= {"en-Latn", "fr-Latn", "de-Latn"}
 
 
+BISTIL = {
+    "papers/bistil-parsing": ("fao", "fo-Latn", "las"),
+    "papers/bistil-ner": ("hau", "ha-Latn", "span_f1"),
+    "papers/bistil-nli": ("quy", "quy-Latn", "accuracy"),
+    "papers/bistil-qa": ("ell", "el-Grek", "f1"),
+}
+
+
+def test_every_task_of_the_bistil_paper_has_its_recipe():
+    assert [name for name in PAPERS if "bistil" in name] == sorted(BISTIL)
+
+
+@pytest.mark.parametrize("name", BISTIL)
+def test_the_bistil_paper_s_recipe_runs_on_the_embedded_world(name, tmp_path):
+    target, tag, metric = BISTIL[name]
+    assert language(target).tag == tag
+    text = recipe_text(name).replace(tag, "fr-Latn").replace(target, "fra")
+    values = embedded(yaml.safe_load(text))
+    values["stages"] = {"base": PRETRAIN, **values["stages"]}
+    for stage in values["stages"].values():
+        stage.pop("options", None)
+        stage.get("phase2", {}).pop("options", None)
+    run = ran(resolve(Document(short_rows(shortened(values)))), tmp_path)
+    stages = {folder.name: read_run(folder) for folder in stage_folders(run.folder)}
+    for whole, what in ((list(stages.values())[-2], "teacher"), (stages["student"], "student")):
+        tested = [line for line in whole.metrics if line["split"] == "test" and line["metric"] == metric]
+        assert {line["language"] for line in tested if line["model"] == what} == {"en-Latn", "fr-Latn"}
+
+
+@pytest.mark.parametrize("name", BISTIL)
+def test_the_bistil_paper_s_recipe_trains_as_published(name):
+    student = load_recipe(name).stages["student"]
+    assert (student.phase1.training.steps, student.phase1.training.batch_size) == (200_000, 8)
+    assert (student.phase1.length, student.phase1.training.learning_rate) == (256, 1e-4)
+    assert student.student.vocabulary.rule() == rule_of(min_probability=1e-6)
+    assert student.phase2.losses.weights == {"hidden": 1.0, "attention": 1.0, "logits": 1.0}
+    assert (student.phase2.losses.logits.temperature, student.phase2.losses.logits.scaled) == (2.0, False)
+    assert (student.phase2.sparse.density, student.phase2.sparse.norms) == (0.08, "frozen")
+    assert bool(student.phase1.deltas) is (name != "papers/bistil-qa")
+
+
+def short_rows(value):
+    """A recipe's values with rows and documents that the small models can read."""
+    if isinstance(value, dict):
+        return {
+            key: min(inner, 32)
+            if key in ("length", "max_length") and isinstance(inner, int) and inner > 64
+            else short_rows(inner)
+            for key, inner in value.items()
+        }
+    return value
+
+
 IMBALANCE = [name for name in PAPERS if "imbalance" in name]
 
 
@@ -111,14 +166,17 @@ def test_the_imbalance_paper_s_recipe_trains_as_published(name):
     assert recipe.architecture == Architecture.model_validate(name.removeprefix("papers/imbalance-"))
 
 
+HUB = ("xlm-roberta-base", "bert-base-multilingual-cased", "microsoft/mdeberta-v3-base")
+
+
 def embedded(value, split=""):
     """A recipe's values without what is not in the embedded world."""
-    if split in ("train", "dev", "test", "unlabelled") and isinstance(value, dict):
+    if split in ("corpora", "train", "dev", "test", "unlabelled") and isinstance(value, dict):
         place = {"dev": "dev", "test": "test"}.get(split, "train")
         return {tag: f"miniature/{place}:24" for tag in value if tag in ("eng", "fra", "deu")}
     if isinstance(value, dict):
         return {key: embedded(inner, "" if key == "limit" else key) for key, inner in value.items()}
-    return "stage:base" if value == "xlm-roberta-base" else value
+    return "stage:base" if value in HUB else value
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)

@@ -336,6 +336,24 @@ def test_masakhapos_has_parts_of_speech(tmp_path):
     assert caught.value.where == f"{path}:2"
 
 
+WITH_DATES = "Ann B-PER\nLee I-PER\nsaw O\nUN B-ORG\non O\nMay B-DATE\n1 I-DATE\n"
+
+
+def test_entities_of_other_types_can_be_read_as_none(tmp_path):
+    path = write(tmp_path, "swa.txt", WITH_DATES)
+    (found,) = read("ner", path, language="swa", types=["PER", "ORG", "LOC"])
+    assert found.tags == ("B-PER", "I-PER", "O", "B-ORG", "O", "O", "O")
+    (found,) = read("ner", path, language="swa", types="DATE")
+    assert found.tags == ("O", "O", "O", "O", "O", "B-DATE", "I-DATE")
+
+
+def test_types_that_no_entity_of_the_file_has_are_told(tmp_path):
+    path = write(tmp_path, "swa.txt", WITH_DATES)
+    with pytest.raises(DataError, match="no entity of the types PERSON") as caught:
+        read("ner", path, language="swa", types=["PERSON"])
+    assert "DATE, ORG, PER" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [("a B_PER", "unknown tag 'B_PER'"), ("a", "1 columns"), ("a b O", "3 columns"), ("a  O", "3 columns")],

@@ -54,6 +54,7 @@ def evaluate(
     *,
     headline: str,
     source: str | None = None,
+    wear: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> Evaluation:
     """Predict and score every language.
@@ -62,6 +63,8 @@ def evaluate(
         examples: per language, with gold.
         headline: the metric to sum up; the first of the task's in `data.tasks.TASKS`.
         source: the language trained on, for `Disparity.source_lead`; None when there is no such one.
+        wear: called with each language before it is predicted, to put its delta on the model; None for a
+            model that is the same in all.
         settings: passed to `predict`.
 
     Raises:
@@ -72,6 +75,8 @@ def evaluate(
     scores: dict[str, Scores] = {}
     for language, items in examples.items():
         check_labels(model, items)
+        if wear is not None:
+            wear(language)
         predictions[language] = predict(model, tokenizer, items, **settings)
         scores[language] = score(model.kind, items, predictions[language], language)
     spread = disparity(

@@ -5,7 +5,7 @@ A run of days shall not end at a test file whose name was misspelt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ def _check_one(recipe: Record, path: str) -> None:
         if isinstance(part, TaskTraining):
             _check_beside(part, where)
             _check_task_teacher(part, where)
+        if isinstance(deltas := getattr(part, "deltas", None), dict):
+            _check_deltas(deltas.values(), f"{where}deltas")
         for key, training, judged in _trainings(part):
             _check_selection(training, judged, f"{where}{key}")
     for key in ("model", "teacher"):
@@ -190,14 +192,16 @@ def _check_beside(task: TaskTraining, path: str) -> None:
 def _check_task_teacher(task: TaskTraining, path: str) -> None:
     if task.teacher is None:
         return
-    for file in task.teacher.deltas:
-        if not (file.startswith(STAGE) or Path(file).exists()):
-            raise DataError(
-                f"no such file: {file}", wanted="the file of a delta", where=f"{path}teacher.deltas"
-            )
+    _check_deltas(task.teacher.deltas, f"{path}teacher.deltas")
     folder = task.teacher.model
     if not (task.teacher.deltas or folder.startswith(STAGE)):
         _check_task_model(folder, task.task, f"{path}teacher")
+
+
+def _check_deltas(files: Iterable[str], key: str) -> None:
+    for file in files:
+        if not (file.startswith(STAGE) or Path(file).exists()):
+            raise DataError(f"no such file: {file}", wanted="the file of a delta", where=key)
 
 
 def _check_task_model(folder: str, task: str, key: str) -> None:

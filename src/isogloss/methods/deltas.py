@@ -186,7 +186,6 @@ def tuned_model(model: str | Path, paths: Sequence[str | Path]) -> tuple[TaskMod
     Raises:
         ModelError: a delta was learnt on another model or vocabulary, or there is not one task's among them.
     """
-    tokenizer = load_tokenizer(model)
     about = [delta.about for delta in map(read_delta, paths) if delta.about.get("kind", "text") != "text"]
     if len(about) != 1:
         raise ModelError(
@@ -202,9 +201,34 @@ def tuned_model(model: str | Path, paths: Sequence[str | Path]) -> tuple[TaskMod
         pooling=facts["pooling"],  # type: ignore[arg-type]
         prompt=Prompt.model_validate_json(facts["prompt"]) if "prompt" in facts else None,
     )
+    tokenizer = load_tokenizer(model)
     parts = portions(task)
     apply(_fitting(paths, parts, tokenizer), parts.all)
     return task, tokenizer
+
+
+def task_wardrobe(
+    model: str, task: Path, places: Mapping[str, str | Path | None]
+) -> tuple[TaskModel, Wardrobe]:
+    """The task model that a delta was learnt as, and the delta that each language adds to it.
+
+    How LT-SFT transfers without examples: theta_0 + phi_task + phi_language (Ansell et al. 2022, arXiv
+    2110.07560, section 3.2).
+
+    Args:
+        model: the base that all were learnt on; folder or Hub id.
+        task: file of the task's delta.
+        places: of each language's delta; None for a language without.
+
+    Raises:
+        CheckpointError: a delta that is not there, or damaged.
+        ModelError: one was learnt on another model or vocabulary.
+    """
+    learnt = read_delta(task)
+    dressed, _ = tuned_model(model, [task])
+    deltas = {tag: None if place is None else read_delta(place) for tag, place in places.items()}
+    worn = Wardrobe(portions(dressed).base, deltas, base=learnt.base, vocabulary=learnt.vocabulary)
+    return dressed, worn
 
 
 def _fitting(paths: Sequence[str | Path], parts: Portions, tokenizer: Any) -> Delta:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from isogloss.core.errors import ModelError
 from isogloss.core.run import Run
@@ -18,6 +18,9 @@ from isogloss.methods.records import TaskData
 from isogloss.methods.sources import examples
 from isogloss.models.tasks import TaskModel
 
+Wear: TypeAlias = Callable[[str], None]
+"""Puts the delta of a language on a model."""
+
 SAMPLES = 4
 """Example predictions kept per language, right and wrong ones."""
 
@@ -30,10 +33,13 @@ def score(
     task: str,
     max_length: int | None = None,
     source: str | None = None,
+    wear: Wear | None = None,
 ) -> Evaluation:
     """Evaluate a model on every language of a task's test set; the task's first metric is the headline."""
     headline = TASKS[task].metrics[0]
-    return evaluate(model, tokenizer, test, headline=headline, source=source, max_length=max_length)
+    return evaluate(
+        model, tokenizer, test, headline=headline, source=source, wear=wear, max_length=max_length
+    )
 
 
 def score_all(
@@ -44,11 +50,13 @@ def score_all(
     source: str | None,
     step: int,
     max_length: int | None,
+    wear: Mapping[str, Wear] | None = None,
 ) -> None:
     """Score several models on `task.test`, and write what was found to the run; without a test, nothing.
 
     Args:
         models: model and tokenizer by the name that tables have for it, in their order.
+        wear: of those models that wear something else in each language, by the same names.
         source: the language learnt from.
         max_length: of rows in tokens; None for the most that each model takes.
     """
@@ -57,7 +65,15 @@ def score_all(
     if not test:
         return
     for name, (model, tokenizer) in models.items():
-        found = score(model, tokenizer, test, task=task.task, max_length=max_length, source=source)
+        found = score(
+            model,
+            tokenizer,
+            test,
+            task=task.task,
+            max_length=max_length,
+            source=source,
+            wear=(wear or {}).get(name),
+        )
         log_scores(run, found, test, task=task.task, model=name, step=step)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -48,6 +49,7 @@ def tune_sparsely(
     task: str,
     vocabulary: str,
     rows: FewerRows | None = None,
+    base: str | None = None,
 ) -> Outcome:
     """Tune a task model sparsely, in place, and leave the delta in the run folder.
 
@@ -62,13 +64,16 @@ def tune_sparsely(
         vocabulary: fingerprint of the tokenizer.
         rows: of its vocabulary, where the model has but some; the density is a share of what it has, and the
             delta is one for the whole model. None: it has all.
+        base: fingerprint of the model without the language's delta that it wears, which is what the task's
+            delta is one of; None where it wears none.
 
     Returns:
         How the second phase ended.
     """
     delta, outcome = _tune(model, rule, first, training, step=step, phase=phase)
     delta = replace(delta, vocabulary=vocabulary, about={**_facts(model, task), **delta.about})
-    _leave(rows.lift(delta) if rows else delta, portions(model), run, name=task)
+    delta = rows.lift(delta) if rows else delta
+    _leave(replace(delta, base=base or delta.base), portions(model), run, name=task)
     return outcome
 
 
@@ -153,9 +158,14 @@ def _tuned(
     return tuned, {name: entries[names[name]] for name in chosen if names[name] in entries}
 
 
+def delta_file(run: Run, name: str) -> Path:
+    """Where a run leaves the delta of a task or of languages."""
+    return run.folder / "deltas" / f"{name}.safetensors"
+
+
 def _leave(delta: Delta, parts: Portions, run: Run, *, name: str) -> None:
     if run.writes:
-        save_delta(run.folder / "deltas" / f"{name}.safetensors", delta)
+        save_delta(delta_file(run, name), delta)
     size = sum(tensor.numel() for tensor in parts.body.values())
     facts = {"entries": delta.entries, "of": size, "base": delta.base, "selection": delta.about["selection"]}
     run.note(delta=facts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ from isogloss.training.optimiser import OptimiserBuilder, adamw
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Losses, Step
 from isogloss.vocab.fingerprint import fingerprint
+
+Dress: TypeAlias = Callable[[TaskModel, Any], str | None]
+"""Puts a language's delta on a task model that reads by a tokenizer; gives the bare model's fingerprint."""
 
 
 class Unlabelled(Record):
@@ -141,6 +144,7 @@ def fit(
     seed: int,
     teacher: Loaded | None,
     origin: Origin | None = None,
+    dress: Dress | None = None,
 ) -> tuple[TaskModel, Outcome]:
     """A task model on a backbone, trained on `task.train` and chosen on `task.dev`.
 
@@ -150,6 +154,7 @@ def fit(
         phase: names this training in the run's log and checkpoints.
         origin: how the backbone belongs to the model that `task.teacher` was tuned from; None where that is
             the backbone itself.
+        dress: puts a language's delta on the model before it learns; None leaves it bare.
 
     Raises:
         DataError: a file of any split is malformed, or a test holds a label that training does not.
@@ -169,6 +174,7 @@ def fit(
     for language, judged in (*held_out.items(), *examples(task, "test").items()):
         check_labels(model, judged)  # now, and not after the training
         tokenizer_of(tokenizer, language)
+    base = None if dress is None else dress(model, tokenizer)
     length = task.max_length
     rows = (
         rows_for_task(model, tokenizer, learnt, held_out, max_length=length, run=run)
@@ -177,7 +183,7 @@ def fit(
     )
     training = _training(model, tokenizer, learnt, held_out, task, run=run, seed=seed, guide=guide)
     step = task_step if guide is None else DistillationStep(_weights(task))
-    outcome = _learn(model, tokenizer, task, training, step=step, run=run, phase=phase, rows=rows)
+    outcome = _learn(model, tokenizer, task, training, step=step, run=run, phase=phase, rows=rows, base=base)
     if rows is not None:
         rows.put_back()
     return model, outcome
@@ -193,11 +199,12 @@ def _learn(
     run: Run,
     phase: str,
     rows: FewerRows | None,
+    base: str | None,
 ) -> Outcome:
     """All of the model, or few entries of it."""
     if task.sparse is None:
         return training(model, task.training, phase, step, adamw)
-    facts: dict[str, Any] = {"task": task.task, "vocabulary": fingerprint(tokenizer)}
+    facts: dict[str, Any] = {"task": task.task, "vocabulary": fingerprint(tokenizer), "base": base}
     return tune_sparsely(
         model, task.sparse, task.training, training, step=step, run=run, phase=phase, rows=rows, **facts
     )

@@ -25,6 +25,7 @@ class Wardrobe:
     Attributes:
         wearing: the language whose delta is on; None when the model is bare.
         copies: whether it holds each dressed tensor once more.
+        base: the bare model's fingerprint; None if it was not given.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Wardrobe:
             ModelError: a delta is of another model or vocabulary, or changes what the model does not have.
         """
         self.wearing: str | None = None
-        self.copies = copies
+        self.copies, self.base = copies, base
         self._tensors = tensors
         self._deltas = {tag: _fitting(delta, tensors) for tag, delta in deltas.items()}
         for tag, delta in self._deltas.items():

@@ -121,7 +121,8 @@ def read(
         format: a name of `FORMATS`; None guesses it from task, file name and content.
         limit: read this many examples at most, from the start; None reads all.
         **options: of the format's reader, such as `labels` (a file of XNLI's test labels), `columns`, `names`
-            (of labels that are numbers), `spans` (of `squad.questions`), or `column` (of a corpus).
+            (of labels that are numbers), `types` (of entities), `spans` (of `squad.questions`), or `column`
+            (of a corpus).
 
     Raises:
         DataError: unknown task or format, whatever is wrong with the file (named with its place), or a file

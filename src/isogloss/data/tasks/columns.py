@@ -45,12 +45,18 @@ class _Block(NamedTuple):
     lines: list[int]
 
 
-def names(path: Path, *, language: str) -> Iterator[TagsExample]:
+def names(path: Path, *, language: str, types: Sequence[str] | str | None = None) -> Iterator[TagsExample]:
     """Named entities, in BIO2 whatever the file has (BIO, IOB1, IOBES, BILOU).
 
+    Args:
+        types: of entities that count; those of other types read as O, as where a model of CoNLL-2003 (PER,
+            ORG, LOC, MISC) is tested on MasakhaNER (PER, ORG, LOC, DATE). None counts all.
+
     Raises:
-        DataError: a line with another number of columns, or a tag of none of these schemes.
+        DataError: a line with another number of columns, a tag of none of these schemes, or entities in the
+            file of which none has one of `types`.
     """
+    wanted, seen = {types} if isinstance(types, str) else set(types or ()), set[str]()
     for example, lines in _examples(path, language):
         for line, tag in zip(lines, example.tags or (), strict=False):
             if not _TAG.fullmatch(tag):
@@ -58,7 +64,16 @@ def names(path: Path, *, language: str) -> Iterator[TagsExample]:
                     f"unknown tag {tag!r}", wanted="O, or B-, I-, E- or S- and a type", where=f"{path}:{line}"
                 )
         tags = None if example.tags is None else bio2(example.tags)
+        if tags is not None and wanted:
+            seen.update(tag[2:] for tag in tags if tag != "O")
+            tags = tuple(tag if tag[2:] in wanted else "O" for tag in tags)
         yield TagsExample(example.id, example.language, example.words, tags)
+    if wanted and seen and seen.isdisjoint(wanted):
+        raise DataError(
+            f"no entity of the types {', '.join(sorted(wanted))}",
+            wanted=f"of those in the file: {', '.join(sorted(seen))}",
+            where=str(path),
+        )
 
 
 def parts_of_speech(path: Path, *, language: str) -> Iterator[TagsExample]:
