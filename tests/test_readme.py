@@ -16,13 +16,18 @@ from isogloss.cli import main
 from isogloss.data.clones import ClonesSpec
 from isogloss.data.mixture import MixtureSpec
 from isogloss.data.schedule import Adaptive, Annealed, Glide, Schedule, Stages, timeline_of
+from isogloss.losses.plan import AttentionLoss, DistillationLosses, HiddenLoss, LogitsLoss, RelationLoss
 from isogloss.methods import shipped, table
 from isogloss.methods.alignment import AlignmentRule
 from isogloss.methods.audit import AuditRecipe
+from isogloss.methods.distil import DistilRecipe, General
 from isogloss.methods.guards import GuardRule
 from isogloss.methods.level import LevelRecipe
+from isogloss.methods.records import SparseRule
 from isogloss.methods.self_distillation import SelfDistillation
+from isogloss.methods.student import StudentRule, VocabularyRule
 from isogloss.methods.sweep_file import SweepSpec, load_sweep
+from isogloss.methods.task import Unlabelled
 from isogloss.methods.teachers import TeacherRule
 from tiny_runs import shortened
 
@@ -31,6 +36,7 @@ PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
     for name in (
         "README.md",
+        "docs/distilling.md",
         "docs/levelling.md",
         "docs/sweeps.md",
         "docs/alignment.md",
@@ -120,6 +126,19 @@ def test_a_program_runs(program, tmp_path, monkeypatch):
 def test_the_guide_to_audits_names_every_option():
     named = set(re.findall(r"`([a-z_.]+)`", PAGES["docs/audit.md"]))
     wanted = AuditRecipe.model_fields.keys() - {"method"}
+    assert wanted <= named, wanted - named
+
+
+def test_the_guide_to_distilling_names_every_option():
+    named = set(re.findall(r"`([a-z_0-9.]+)`", PAGES["docs/distilling.md"]))
+    wanted = {name for name in DistilRecipe.model_fields if name not in ("method", "student")}
+    wanted |= {f"student.{name}" for name in StudentRule.model_fields if name != "vocabulary"}
+    wanted |= {f"vocabulary.{name}" for name in VocabularyRule.model_fields}
+    wanted |= {f"phase1.{name}" for name in General.model_fields}
+    wanted |= {f"phase2.{name}" for name in ("teacher", "losses", "unlabelled", "head", "sparse")}
+    losses = (HiddenLoss, AttentionLoss, RelationLoss, LogitsLoss)
+    for record in (Unlabelled, SparseRule, DistillationLosses, *losses):
+        wanted |= record.model_fields.keys()
     assert wanted <= named, wanted - named
 
 

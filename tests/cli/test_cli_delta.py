@@ -109,3 +109,10 @@ def test_what_is_no_delta_is_refused(shell, backbone):
     answer = shell("delta", "show", backbone / "model.safetensors")
     assert answer.code == 2
     assert "not a delta" in answer.err
+
+
+@pytest.mark.parametrize("command", ["apply", "export"])
+def test_the_model_may_be_one_of_the_hub(shell, deltas, command):
+    answer = shell("delta", command, "nobody/no-such-model", deltas["ner"], "--out", "worn")
+    assert answer.code != 0
+    assert "HF_HUB_OFFLINE" in answer.err  # it was looked for there

@@ -18,7 +18,9 @@ Delta = Annotated[
 Deltas = Annotated[
     list[Path], typer.Argument(metavar="DELTA...", help="deltas/NAME.safetensors, or a pytorch_diff.bin.")
 ]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The folder of the model they were learnt on.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="The model they were learnt on: a folder or a Hub id.")
+]
 OutFolder = Annotated[Path, typer.Option("--out", help="The model folder to write.")]
 OutFile = Annotated[Path, typer.Option("--out", help="The delta to write, a .safetensors file.")]
 

@@ -123,8 +123,11 @@ def _bare_unless(path: Path, heads_of: Path | None) -> Delta:
     return delta if heads_of is None or path == heads_of else delta.without_dense()
 
 
-def apply_deltas(model: Path, paths: Sequence[Path], out: Path) -> list[str]:
+def apply_deltas(model: str | Path, paths: Sequence[Path], out: Path) -> list[str]:
     """Write a model with deltas on its backbone; its own head stays, unless a delta's fits it.
+
+    Args:
+        model: folder or Hub id.
 
     Returns:
         Tensors that a delta would replace and the model does not have.
@@ -154,19 +157,19 @@ def _unfitting_heads(delta: Delta, parts: Portions) -> list[str]:
     return [] if heads.items() <= own.items() else list(heads)
 
 
-def _with_its_head(folder: Path) -> tuple[nn.Module, Any]:
-    if (folder / HEAD_FACTS).is_file():
-        return load_task_model(folder)
-    names = load_config(folder).architectures or [""]
+def _with_its_head(model: str | Path) -> tuple[nn.Module, Any]:
+    if (Path(model) / HEAD_FACTS).is_file():
+        return load_task_model(model)
+    names = load_config(model).architectures or [""]
     auto: Auto = next((head for end, head in _HEADS.items() if names[0].endswith(end)), "base")
-    return load_model(folder, auto), load_tokenizer(folder)
+    return load_model(model, auto), load_tokenizer(model)
 
 
-def export_model(model: Path, paths: Sequence[Path], out: Path) -> None:
+def export_model(model: str | Path, paths: Sequence[Path], out: Path) -> None:
     """Write the task model that a delta was learnt as, whole: the base, the deltas, and their head.
 
     Args:
-        model: the base that the deltas were learnt on.
+        model: the base that the deltas were learnt on; folder or Hub id.
         paths: deltas, of which one is a task's.
 
     Raises:
