@@ -1,4 +1,4 @@
-"""What the same sentences cost in two languages, and what a sample has not shown."""
+"""What the same sentences cost in two languages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isogloss.analysis.parity import ratio
-from isogloss.analysis.unseen import unseen_kinds
 from isogloss.core.errors import DataError
 
 POSITIVE = st.lists(st.integers(1, 50), min_size=1, max_size=30)
@@ -44,22 +43,3 @@ def test_one_item_and_nothing_below():
 def test_other_items_are_refused(over, under):
     with pytest.raises(DataError, match="the same items"):
         ratio(over, under)
-
-
-def test_a_sample_in_which_nothing_is_rare_has_shown_everything():
-    assert unseen_kinds([5, 9, 0, 3]) == 0
-    assert unseen_kinds([]) == 0
-
-
-def test_of_many_singletons_much_is_unseen():
-    assert unseen_kinds([1] * 10 + [2] * 4) == 10 * 9 / (2 * 5)
-    assert unseen_kinds([1, 1, 1]) == 3
-
-
-def test_the_estimate_comes_nearer_than_what_was_seen_and_stays_below():
-    random = np.random.default_rng(0)
-    probabilities = 1 / np.arange(1, 2001)
-    counts = random.multinomial(4000, probabilities / probabilities.sum())
-    seen = (counts > 0).sum()
-    assert seen < seen + unseen_kinds(counts) < 2000
-    assert seen + unseen_kinds(counts) > 1.2 * seen

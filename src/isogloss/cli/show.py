@@ -62,6 +62,10 @@ def _spread(found: Evaluation) -> str:
     return ", ".join(f"{name} {numbers.shown(found.headline, value)}" for name, value in facts.items())
 
 
+_LITTLE = 5e-4
+"""Of a language's tokens: about one sentence in a hundred has one then."""
+
+
 def print_trimming(found: Trimming) -> None:
     """What was kept, what changed for each language, and how things that changed look."""
     whole = found.certificate
@@ -87,9 +91,19 @@ def print_trimming(found: Trimming) -> None:
     console = Console()
     console.print(table)
     for tag, one in whole.languages.items():
-        for line in _differences(tag, one):
+        for line in (*_differences(tag, one), *_too_little(tag, found)):
             console.print(line, highlight=False, markup=False)
     console.print(f"model, tokenizer and certificate: {found.folder}", highlight=False, markup=False)
+
+
+def _too_little(tag: str, found: Trimming) -> Iterator[str]:
+    """That more text should be counted, where what the text did not show is most of what may be lost."""
+    unseen, lost = found.unseen.get(tag, 0.0), found.lost.get(tag, 0.0)
+    if unseen > max(_LITTLE, lost):
+        yield (
+            f"{tag}: {100 * unseen:.2f} % of further text like that counted would be pieces it has not shown "
+            f"(the threshold took {100 * lost:.2f} %): count more text, of the kind the model will read"
+        )
 
 
 def _differences(tag: str, found: LanguageCertificate) -> Iterator[str]:

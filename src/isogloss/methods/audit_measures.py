@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isogloss.analysis.parity import ratio
-from isogloss.analysis.unseen import unseen_kinds
 from isogloss.core.by_language import tokenizer_of
 from isogloss.core.errors import ModelError
 from isogloss.core.resampling import Estimate
@@ -33,6 +32,7 @@ from isogloss.vocab.count import count_tokens
 from isogloss.vocab.fertility import fertility
 from isogloss.vocab.rules import ByProbability
 from isogloss.vocab.trim import calibrate
+from isogloss.vocab.unseen import unseen_kinds
 
 if TYPE_CHECKING:
     from isogloss.methods.audit import AuditRecipe

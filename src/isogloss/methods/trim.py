@@ -36,6 +36,7 @@ class Trimming:
         folder: the trimmed model.
         certificate: what changed for held-out text.
         lost: per language, the share of the tokens counted that are no longer in the vocabulary.
+        unseen: per language, the share of further text like it that is of pieces it has not shown.
         parameters: of the full model and of the trimmed one.
         difference: the largest difference of the two models' scores on kept ids.
     """
@@ -43,6 +44,7 @@ class Trimming:
     folder: Path
     certificate: Certificate
     lost: dict[str, float]
+    unseen: dict[str, float]
     parameters: tuple[int, int]
     difference: float
 
@@ -50,7 +52,7 @@ class Trimming:
         """The certificate file: the vocabulary's certificate, and the model's."""
         return {
             **self.certificate.to_json(),
-            "calibration": {"probability_lost": self.lost},
+            "calibration": {"probability_lost": self.lost, "unseen": self.unseen},
             "model": {
                 "parameters": self.parameters[0],
                 "parameters_kept": self.parameters[1],
@@ -105,6 +107,7 @@ def trim_model(
         folder=out,
         certificate=certificate,
         lost=trimmed.lost,
+        unseen=trimmed.unseen,
         parameters=(full.num_parameters(), model.num_parameters()),
         difference=largest_difference(full, model, trimmed.kept, _rows(trimmed, some, stored)),
     )

@@ -25,6 +25,7 @@ from isogloss.vocab.count import Usage, count_usage
 from isogloss.vocab.kinds import Kind, kind_of
 from isogloss.vocab.renumber import mentioned_ids, renumber
 from isogloss.vocab.rules import ByProbability, Rule
+from isogloss.vocab.unseen import unseen_share
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -39,11 +40,14 @@ class TrimmedVocabulary:
         kept: the old id of each new one, rising; (new size,).
         lost: per language, the share of its tokens that are no longer in the vocabulary, in [0, 1]. 0 means
             that the text counted is tokenised exactly as before.
+        unseen: per language, the share of the tokens of further text like that counted which are of pieces
+            that it has not shown, in [0, 1]: as much may be lost besides, less what other languages keep.
     """
 
     tokenizer_json: str
     kept: Ints
     lost: dict[str, float]
+    unseen: dict[str, float]
 
 
 def trim_vocabulary(
@@ -160,7 +164,8 @@ class Calibration:
         described["model"] = self.kind.cut(kept.tolist(), places.__getitem__)
         renumber(described, places.__getitem__)
         text = json.dumps(described, ensure_ascii=False)
-        return TrimmedVocabulary(tokenizer_json=text, kept=kept, lost=self.lost(wanted))
+        unseen = {language: unseen_share(used.counts) for language, used in self.usage.items()}
+        return TrimmedVocabulary(tokenizer_json=text, kept=kept, lost=self.lost(wanted), unseen=unseen)
 
 
 def _closed(kind: Kind, wanted: Flags) -> Flags:

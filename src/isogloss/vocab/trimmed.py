@@ -43,7 +43,12 @@ def write_trimmed(folder: Path, trimmed: TrimmedVocabulary, original: Any) -> No
         max_length=longest_of(original),
         settings=settings_of(original),
     )
-    facts = {"original": fingerprint(original), "lost": trimmed.lost, "kept": trimmed.kept.tolist()}
+    facts = {
+        "original": fingerprint(original),
+        "lost": trimmed.lost,
+        "unseen": trimmed.unseen,
+        "kept": trimmed.kept.tolist(),
+    }
     write_json(folder / _FACTS, facts)
 
 
@@ -63,4 +68,5 @@ def load_trimmed(folder: Path) -> TrimmedVocabulary:
         tokenizer_json=(folder / "tokenizer.json").read_text(encoding="utf-8"),
         kept=np.array(facts["kept"], dtype=np.int64),
         lost=facts["lost"],
+        unseen=facts.get("unseen", {}),  # folders written before it was told
     )

@@ -1,4 +1,4 @@
-"""How many kinds of things there still are that a sample has not shown."""
+"""What a sample of text has not shown of a vocabulary: how many rows, and how much of further text."""
 
 from __future__ import annotations
 
@@ -21,3 +21,19 @@ def unseen_kinds(counts: npt.ArrayLike) -> float:
     found = np.asarray(counts)
     once, twice = int((found == 1).sum()), int((found == 2).sum())
     return once * (once - 1) / (2 * (twice + 1))
+
+
+def unseen_share(counts: npt.ArrayLike) -> float:
+    """Of further text like the sample, the share that is of kinds the sample has not shown.
+
+    Good and Turing's estimate (Good 1953): things that occurred once, of all that occurred.
+
+    Args:
+        counts: how often each kind occurred; zeros may be among them.
+
+    Returns:
+        In [0, 1]; 1 for a sample of nothing.
+    """
+    found = np.asarray(counts)
+    total = int(found.sum())
+    return int((found == 1).sum()) / total if total else 1.0
