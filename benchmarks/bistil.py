@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -38,14 +38,17 @@ _UD, _PANX, _MASAKHANER, _QA = (DATA / part for part in ("ud", "ner/panx", "ner/
 PREFACE = """# BiStil on real data
 
 The teacher is a small multilingual ModernBERT (6 layers, 256 wide, 10.2M parameters, 24,000 Unigram
-pieces), fine-tuned on English alone. Its students have half or a third of its layers. BiStil students and
-those from scratch are for English and one language, with a vocabulary trimmed to the two; the others are
-one student of all languages each. General students had 1,500 steps of 16 x 128 tokens (phase 1, seed 0),
-the distilled one 600, which take about as long; all but those from scratch then learnt the task beside the
-teacher (phase 2), meeting it on text of their languages without labels too (`unlabelled`). A cell is the
-score in the target language, the mean over the seeds of phase 2 with half their range. `BiStil keeps` is
-its share of the teacher's. Empty cells were not run. The runs were made at several
-commits, with about 6,000 lines of text a language that are not quite those which the command now picks.
+pieces), fine-tuned on English alone. Its students have half or a third of its layers. BiStil students
+and those from scratch are for English and one language, with a vocabulary trimmed to the two; the
+others are one student of all languages each, with all pieces (8.1M parameters) or the 7,500 most
+probable (`as small`: about as many parameters, 4.0M, as those for two languages). General students had
+1,500 steps of 16 x 128 tokens (phase 1, seed 0), the distilled one 600, which take about as long; all
+but those from scratch then learnt the task beside the teacher (phase 2), meeting it on text of their
+languages without labels too (`unlabelled`). A cell is the score in the target language, the mean over
+the seeds of phase 2 with half their range and their number in brackets, and its share of the scores of
+the teachers of the same seeds: a student of a seed learns beside the teacher of that seed. Empty cells
+were not run. The runs were made at several commits, with about 6,000 lines of text a language that are
+not quite those which the command now picks.
 
     python benchmarks/bistil.py teachers pos,parsing,ner,qa
     python benchmarks/bistil.py students bistil deu,tur,swa,yor,wol half
@@ -155,6 +158,8 @@ LOSSES: dict[str, dict[str, Any]] = {
     "minilm": {"relations": 1.0},
     "scratch": {"gold": 1.0},
 }
+ROWS = {"small": 7500}
+"""Pieces of a student of all languages, `minilm-small`, that is to be as small as those of two languages."""
 
 
 def student(method: str, target: str, depth: str, seed: int) -> Path:
@@ -164,8 +169,11 @@ def student(method: str, target: str, depth: str, seed: int) -> Path:
     short = {"fra": "fr", "spa": "es", "rus": "ru", "hin": "hi", "zho": "zh", "vie": "vi", "fin": "fi"}
     corpora = {tag: CORPORA.get(tag) or [TEXT / f"{short[tag]}.train.txt.gz"] for tag in ("eng", *targets)}
     rule: dict[str, Any] = {"layers": {"keep": LAYERS[depth]}}
-    if method == "scratch":
+    way, _, size = method.partition("-")
+    if way == "scratch":
         rule["start"] = "random"
+    if size:
+        rule["vocabulary"] = {"size": ROWS[size]}
     return run(
         {
             "method": "distil",
@@ -175,8 +183,8 @@ def student(method: str, target: str, depth: str, seed: int) -> Path:
             "student": rule,
             "phase1": {
                 **PHASE1,
-                "losses": LOSSES[method],
-                "training": {**PHASE1["training"], "steps": FEWER.get(method, STEPS)},
+                "losses": LOSSES[way],
+                "training": {**PHASE1["training"], "steps": FEWER.get(way, STEPS)},
             },
             "seed": seed,
             "name": f"{method}-{target}-{depth}-{seed}",
@@ -322,7 +330,14 @@ def _carried_rows() -> Iterator[str]:
             )
 
 
-METHODS = {"bistil": "BiStil", "distilled": "distilled", "minilm": "MiniLMv2", "scratch": "scratch"}
+METHODS = {
+    "bistil": "BiStil",
+    "distilled": "distilled",
+    "distilled-small": "distilled, as small",
+    "minilm": "MiniLMv2",
+    "minilm-small": "MiniLMv2, as small",
+    "scratch": "scratch",
+}
 DEPTHS = {"half": "half the layers", "third": "a third of the layers"}
 METRIC = {"pos": "accuracy", "parsing": "las", "ner": "span_f1", "qa": "f1"}
 
@@ -334,7 +349,7 @@ def report() -> None:
         for task in TASKS:
             if lines := list(_rows(task, depth)):
                 parts.append(f"## {task}, {METRIC[task]}, students of {DEPTHS[depth]}")
-                head = ["target", "teacher", *METHODS.values(), "BiStil keeps"]
+                head = ["target", "teacher", *METHODS.values()]
                 table = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1), *lines]
                 parts.append("\n".join(table))
     if lines := list(_carried_rows()):
@@ -348,38 +363,48 @@ def report() -> None:
 
 
 def _rows(task: str, depth: str) -> Iterator[str]:
-    """A line per target language: mean and half the range over seeds."""
+    """A line per target language: mean and half the range over seeds, and what is kept of the teachers'."""
     for target in CORPORA:
         if target == "eng" or target not in TASKS[task]["test"]:
             continue
-        found = {
-            method: _scores(f"{method}-{place}-{depth}-{task}", target, "student")
+        taught = _scores(f"teacher-{task}", target, "teacher")
+        found = [
+            _scores(f"{method}-{place}-{depth}-{task}", target, "student")
             for method in METHODS
             for place in ([target] if method in ("bistil", "scratch") else ["all"])
-        }
-        teacher_scores = _scores(f"teacher-{task}", target, "teacher")
-        if not any(found.values()):
-            continue
-        kept = fmean(found["bistil"]) / fmean(teacher_scores) if found["bistil"] else None
-        cells = [_cell(teacher_scores), *(_cell(scores) for scores in found.values())]
-        yield " | ".join(["| " + target, *cells, "" if kept is None else f"{100 * kept:.1f} %"]) + " |"
+        ]
+        if any(found):
+            cells = [_cell(taught), *(_cell(scores, taught) for scores in found)]
+            yield " | ".join(["| " + target, *cells]) + " |"
 
 
-def _scores(name: str, language: str, model: str) -> list[float]:
+def _scores(name: str, language: str, model: str) -> dict[int, float]:
     """By seed, of the runs that are finished."""
     metric = METRIC[name.rpartition("-")[2]]
-    tag = find_language(language).tag
-    folders = [folder for seed in SEEDS for folder in OUT.glob(f"*-{name}-{seed}")]
-    lines = [line for folder in folders for line in read_run(folder).metrics if line.get("split") == "test"]
-    wanted = {"metric": metric, "language": tag, "model": model}
-    return [line["value"] for line in lines if all(line.get(key) == value for key, value in wanted.items())]
+    wanted = {"split": "test", "metric": metric, "language": find_language(language).tag, "model": model}
+    folders = {seed: finished(OUT, f"{name}-{seed}") for seed in SEEDS}
+    return {
+        seed: line["value"]
+        for seed, folder in folders.items()
+        if folder is not None
+        for line in read_run(folder).metrics
+        if all(line.get(key) == value for key, value in wanted.items())
+    }
 
 
-def _cell(scores: list[float]) -> str:
+def _cell(scores: Mapping[int, float], taught: Mapping[int, float] | None = None) -> str:
+    """Mean, half the range and number of seeds, and the share of the scores of these seeds' teachers."""
     if not scores:
         return ""
-    spread = f" ± {50 * (max(scores) - min(scores)):.1f}" if len(scores) > 1 else ""
-    return f"{100 * fmean(scores):.1f}{spread}"
+    values = list(scores.values())
+    spread = f" ± {50 * (max(values) - min(values)):.1f}" if len(values) > 1 else ""
+    told = f"{100 * fmean(values):.1f}{spread} [{len(values)}]"
+    pairs = [(scores[seed], taught[seed]) for seed in scores if seed in taught] if taught else []
+    return told + (
+        f", {100 * fmean(one for one, _ in pairs) / fmean(other for _, other in pairs):.1f} %"
+        if pairs
+        else ""
+    )
 
 
 def main() -> None:

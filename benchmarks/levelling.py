@@ -164,6 +164,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "train": files("train", ["eng"]),
         "training": {"steps": 120, "batch_size": 8, "learning_rate": 2e-4, "evaluate_every": 30},
     },
+    "whole": {
+        "distillation": {"aim": "consensus", "anchor": 1.0},
+        "selection": {"selector": "source"},
+        "train": files("train", ["eng"]),
+        "items": None,
+        "training": {"steps": 240, "batch_size": 8, "learning_rate": 2e-4, "evaluate_every": 60},
+    },
     "no-anchor": {"distillation": {"aim": "consensus"}, "selection": {"selector": "source"}},
     "pairs-source": {"distillation": {"aim": "pairs"}, "selection": {"selector": "source"}},
     "pairs-english": {"distillation": {"aim": "pairs"}, "selection": {"teachers": ["eng"]}},
@@ -508,7 +515,7 @@ SIB-200 topics (seven classes; 701 training, 99 development, 204 test items in e
 aligned). The weak base is `mini`, a ModernBERT of 10.2M parameters that saw 27 million tokens; the better one
 is `mini` after 500 steps of drawing translations together (mean-pooled states, 48 pairs a step). Both learnt
 the task in English alone (701 items, 6 epochs, mean of all states); levelling reads 240 of the training
-items, without labels, in all its languages, for 60 steps of 8 items (`longer`: 120). 15 % of the items are
+items, without labels, in all its languages, for 60 steps of 8 items (`longer`: 120; `whole`: 240 steps on all of them). 15 % of the items are
 held out for the guards. `main` draws every language to the consensus of the teachers that agree with English,
 with cross-entropy on the English training labels beside it. A cell is the mean over seeds with the standard
 deviation; accuracies in per cent on the test sets. `gap` is English minus the mean of the others, `sd` the
