@@ -515,8 +515,9 @@ SIB-200 topics (seven classes; 701 training, 99 development, 204 test items in e
 aligned). The weak base is `mini`, a ModernBERT of 10.2M parameters that saw 27 million tokens; the better one
 is `mini` after 500 steps of drawing translations together (mean-pooled states, 48 pairs a step). Both learnt
 the task in English alone (701 items, 6 epochs, mean of all states); levelling reads 240 of the training
-items, without labels, in all its languages, for 60 steps of 8 items (`longer`: 120; `whole`: 240 steps on all of them). 15 % of the items are
-held out for the guards. `main` draws every language to the consensus of the teachers that agree with English,
+items, without labels, in all its languages, for 60 steps of 8 items (`longer`: 120; `whole`: 240, of all
+items). 15 % of the items are held out for the guards. `main` draws every language to the consensus of the
+teachers that agree with English,
 with cross-entropy on the English training labels beside it. A cell is the mean over seeds with the standard
 deviation; accuracies in per cent on the test sets. `gap` is English minus the mean of the others, `sd` the
 standard deviation over languages, `harmed` how many languages fell with an interval that excludes 0 (95 %,
