@@ -27,7 +27,7 @@ from isogloss.methods.records import SparseRule
 from isogloss.methods.self_distillation import SelfDistillation
 from isogloss.methods.student import StudentRule, VocabularyRule
 from isogloss.methods.sweep_file import SweepSpec, load_sweep
-from isogloss.methods.task import Unlabelled
+from isogloss.methods.task_recipe import Unlabelled
 from isogloss.methods.teachers import TeacherRule
 from tiny_runs import shortened
 

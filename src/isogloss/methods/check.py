@@ -19,12 +19,12 @@ from isogloss.methods.audit import AuditRecipe
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.level import LevelRecipe
-from isogloss.methods.pretrain import PretrainRecipe
+from isogloss.methods.pretrain_recipe import PretrainRecipe
 from isogloss.methods.records import STAGE, ByLanguage, TaskData
 from isogloss.methods.scores import refuse_other_kind
 from isogloss.methods.sources import miniature
 from isogloss.methods.student import student_config
-from isogloss.methods.task import TaskTraining
+from isogloss.methods.task_recipe import TaskTraining
 from isogloss.models.backbone import load_config
 from isogloss.models.tasks import longest_input, objective_of, task_kind
 from isogloss.training.plan import TrainingPlan

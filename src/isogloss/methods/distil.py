@@ -27,7 +27,8 @@ from isogloss.methods.records import ByLanguage
 from isogloss.methods.scores import score_all
 from isogloss.methods.sources import corpora, fingerprints
 from isogloss.methods.student import Pair, StudentRule, make_student
-from isogloss.methods.task import TaskTraining, fit, load_beside, load_teacher
+from isogloss.methods.task import fit, load_beside, load_teacher
+from isogloss.methods.task_recipe import TaskTraining
 from isogloss.methods.text import Texts, held_out, held_out_loss, tokenised
 from isogloss.models.backbone import load_tokenizer, save_model
 from isogloss.models.distillation import Distillation

@@ -16,7 +16,8 @@ from isogloss.methods.deltas import task_wardrobe, wardrobe
 from isogloss.methods.inventory import note_model
 from isogloss.methods.scores import Wear, score_all
 from isogloss.methods.sparse import delta_file
-from isogloss.methods.task import Dress, TaskTraining, fit, load_beside, load_teacher
+from isogloss.methods.task import Dress, fit, load_beside, load_teacher
+from isogloss.methods.task_recipe import TaskTraining
 from isogloss.models.backbone import load_tokenizer
 from isogloss.models.origin import read_origin
 from isogloss.models.tasks import TaskModel, save_task_model

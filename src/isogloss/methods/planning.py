@@ -31,12 +31,13 @@ from isogloss.methods.finetune import FinetuneRecipe
 from isogloss.methods.level import LevelRecipe
 from isogloss.methods.mixing import planned
 from isogloss.methods.pipeline import PipelineRecipe
-from isogloss.methods.pretrain import PretrainRecipe
+from isogloss.methods.pretrain_recipe import PretrainRecipe
 from isogloss.methods.pretrain_vocabulary import given_tokenizer
 from isogloss.methods.records import STAGE
 from isogloss.methods.sources import examples
 from isogloss.methods.student import student_config
-from isogloss.methods.task import TaskTraining, labels_of
+from isogloss.methods.task import labels_of
+from isogloss.methods.task_recipe import TaskTraining
 from isogloss.methods.text import draws_of
 from isogloss.models.architecture import architecture_config
 from isogloss.models.backbone import Auto, empty_model, load_config

@@ -9,7 +9,7 @@ from isogloss.data.records import ChoiceExample, GapExample
 from isogloss.data.tasks import TASKS
 from isogloss.methods.records import SplitName
 from isogloss.methods.sources import examples
-from isogloss.methods.task import TaskTraining
+from isogloss.methods.task_recipe import TaskTraining
 
 _SPLITS: tuple[SplitName, ...] = ("train", "dev", "test")
 

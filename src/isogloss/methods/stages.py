@@ -14,7 +14,8 @@ from isogloss.methods.audit import AuditRecipe, audit
 from isogloss.methods.distil import DistilRecipe, distil
 from isogloss.methods.finetune import FinetuneRecipe, finetune
 from isogloss.methods.level import LevelRecipe, level
-from isogloss.methods.pretrain import PretrainRecipe, pretrain
+from isogloss.methods.pretrain import pretrain
+from isogloss.methods.pretrain_recipe import PretrainRecipe
 
 
 @dataclass(frozen=True)
