@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import NoReturn
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from isogloss.cli.app import app
-from isogloss.core.errors import IsoglossError
+from isogloss.core.errors import IsoglossError, IsoglossWarning
 from isogloss.core.machine import use_large_pages
 from isogloss.core.processes import leave
 
@@ -28,6 +30,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     use_large_pages()
+    warnings.showwarning = _shown_by(warnings.showwarning)
     try:
         app(args=arguments, prog_name="isogloss")
     except IsoglossError as error:
@@ -43,6 +46,18 @@ def main() -> None:
     except Exception:  # ours, not the user's: shown whole, and told to the other processes by the exit code
         traceback.print_exc()
         _end(1)
+
+
+def _shown_by(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """A warning of ours is one line; those of libraries are shown as they would be."""
+
+    def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
+        if issubclass(category, IsoglossWarning):
+            sys.stderr.write(f"warning: {message}\n")
+        else:
+            otherwise(message, category, *more, **named)
+
+    return show
 
 
 def _end(code: int) -> NoReturn:

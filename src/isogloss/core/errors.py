@@ -11,6 +11,10 @@ import difflib
 from collections.abc import Iterable
 
 
+class IsoglossWarning(UserWarning):
+    """Something the user should know of and may well want: the command line shows it as one line."""
+
+
 class IsoglossError(Exception):
     """Base of every error we raise on purpose.
 

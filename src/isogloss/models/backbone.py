@@ -1,8 +1,11 @@
-"""Load and save transformers models and tokenizers, offline first, safetensors only, in full precision."""
+"""Load and save transformers models and tokenizers, offline first, in full precision, unpickling no code."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import pickle
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from isogloss.core.by_language import TokenizerByLanguage, saved_places
-from isogloss.core.errors import ModelError, did_you_mean, nearest
+from isogloss.core.errors import IsoglossWarning, ModelError, did_you_mean, nearest
 from isogloss.core.files import whole_folder
 from isogloss.core.seeds import derive
 from isogloss.models.anatomy import anatomy
@@ -28,6 +31,7 @@ _AUTO_CLASSES: dict[Auto, str] = {
     "span": "AutoModelForQuestionAnswering",
     "label": "AutoModelForSequenceClassification",
 }
+_LANGUAGE_MODELS = ("masked", "causal", "seq2seq")
 _ADVICE = {
     "folder": (
         "a sound transformers folder",
@@ -39,7 +43,17 @@ _ADVICE = {
         "HF_HUB_OFFLINE=1 only what is already in the cache is found",
     ),
 }
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_WEIGHTS = ("*.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_VOCABULARIES = (
+    "tokenizer.json",
+    "spm.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+)
+"""What transformers makes a fast tokenizer of. Without any it makes an empty one for some architectures."""
 
 
 def load_tokenizer(source: str | Path, *, trust_remote_code: bool = False) -> Any:
@@ -50,11 +64,10 @@ def load_tokenizer(source: str | Path, *, trust_remote_code: bool = False) -> An
             character offsets and vocabulary surgery we could not rely on.
     """
     folder = _local_folder(source)
-    if folder is not None and not (folder / "tokenizer.json").exists():
-        # transformers makes an empty five-token vocabulary here for some architectures, without a word.
+    if folder is not None and not any((folder / name).exists() for name in _VOCABULARIES):
         raise ModelError(
-            "a model folder without tokenizer.json",
-            wanted="a fast tokenizer",
+            "a model folder without a vocabulary",
+            wanted=f"tokenizer.json, or one of: {', '.join(_VOCABULARIES[1:])}",
             fix="save one there: AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
             where=str(source),
         )
@@ -99,27 +112,35 @@ def load_model(
             small updates vanish; so float32 unless said otherwise.
         trust_remote_code: run Python code that comes with the checkpoint.
 
+    Weights are read from safetensors, or from a `pytorch_model.bin` that holds tensors alone.
+
     Raises:
-        ModelError: nothing there, the Hub is out of reach, pickled weights, weights of the base missing or of
-            another shape than the configuration says, or an architecture that is not in our table.
+        ModelError: nothing there, the Hub is out of reach, a pickle of more than tensors, weights of the base
+            missing or of another shape than the configuration says, or an architecture that is not in our
+            table.
     """
     config = load_config(source, trust_remote_code=trust_remote_code)
     _check_kind(config, auto)
-    _refuse_pickle(source)
+    _check_weights(source)
     if labels is not None:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
-    with quiet(), _explained(source, "model"), seeded(derive(seed, "head", auto)):
+    with quiet(), _explained(source, "model"), seeded(derive(seed, "head", auto)), _as_it_is():
         model, report = _auto_class(auto).from_pretrained(
             str(source),
             config=config,
             dtype=dtype,
-            use_safetensors=True,
             output_loading_info=True,
             trust_remote_code=trust_remote_code,
             **_without_pooler(auto, config),
         )
     _check_base_loaded(model, report["missing_keys"], source)
+    if auto in _LANGUAGE_MODELS and report["missing_keys"]:
+        warnings.warn(
+            f"{source} has no output layer of its own: what it says of words is random until it is trained",
+            IsoglossWarning,
+            stacklevel=2,
+        )
     return model.eval()
 
 
@@ -270,20 +291,30 @@ def _reads_as_folder(text: str) -> bool:
     return "/" in text or "\\" in text or text.startswith((".", "~"))
 
 
-def _refuse_pickle(source: str | Path) -> None:
+def _check_weights(source: str | Path) -> None:
     folder = _local_folder(source)
-    if folder is None or any(folder.glob("*.safetensors")):
-        return
-    pickled = next((name for name in _PICKLES if (folder / name).exists()), None)
-    raise ModelError(
-        f"weights as a pickle ({pickled})" if pickled else "a folder without weights",
-        wanted="model.safetensors",
-        fix="a pickle can run code when it is opened: if you trust it, load it with transformers and "
-        "save_pretrained it again, which writes safetensors"
-        if pickled
-        else "copy model.safetensors there, or use the folder that save_pretrained wrote",
-        where=str(source),
-    )
+    if folder is not None and not any(found for pattern in _WEIGHTS for found in folder.glob(pattern)):
+        raise ModelError(
+            "a folder without weights",
+            wanted="model.safetensors, or pytorch_model.bin",
+            fix="copy the file there, or use the folder that save_pretrained wrote",
+            where=str(source),
+        )
+
+
+@contextlib.contextmanager
+def _as_it_is() -> Iterator[None]:
+    """Without the request to convert the model that transformers sends off where there are no safetensors."""
+    name = "DISABLE_SAFETENSORS_CONVERSION"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _check_base_loaded(model: Any, missing: Sequence[str] | set[str], source: str | Path) -> None:
@@ -307,6 +338,14 @@ def _explained(source: str | Path, what: str) -> Iterator[None]:
 
     try:
         yield
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            "a pickle of more than tensors, or a damaged one",
+            wanted="model.safetensors, or a pytorch_model.bin of tensors alone",
+            fix="such a file can run code when it is opened: if you trust it, load it with transformers and "
+            "save_pretrained it again, which writes safetensors",
+            where=str(source),
+        ) from error
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         wanted, fix = _ADVICE["folder" if Path(source).expanduser().is_dir() else "Hub"]
         got = f"no {what} could be loaded: {_first_line(error)}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAlias
 
-from isogloss.core.errors import DataError
+from isogloss.core.errors import DataError, IsoglossWarning
 from isogloss.core.languages import language as find_language
 from isogloss.data.lines import whole_text
 from isogloss.data.records import SpanExample
@@ -52,7 +52,7 @@ def questions(path: Path, *, language: str, spans: Spans = "exact") -> Iterator[
         yield SpanExample(identifier, tag, question["question"], context, answers)
     if mended:
         told = ", ".join(f"{count} {what}" for what, count in mended.items())
-        warnings.warn(f"{path}: {told}", stacklevel=2)
+        warnings.warn(f"{path}: {told}", IsoglossWarning, stacklevel=2)
 
 
 def _questions(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
