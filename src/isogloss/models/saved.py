@@ -46,14 +46,14 @@ def load_saved(source: str | Path, *, config: Any = None) -> Any:
 
 
 def saved_bytes(source: str | Path) -> dict[str, int]:
-    """Bytes on disk of the `weights` (safetensors) and of the `other` files: tokenizer, configuration, ...
+    """Bytes on disk of the `weights` (as they are loaded) and of the `other` files: tokenizer, configuration, ...
 
     Of a Hub id, what is in the cache: load the model first.
     """
-    found = {"weights": 0, "other": 0}
-    for file in _files(source):
-        found["weights" if file.suffix == ".safetensors" else "other"] += file.stat().st_size
-    return found
+    sizes = {file: file.stat().st_size for file in _files(source)}
+    read = ".safetensors" if any(file.suffix == ".safetensors" for file in sizes) else ".bin"
+    weights = sum(size for file, size in sizes.items() if file.suffix == read)
+    return {"weights": weights, "other": sum(sizes.values()) - weights}
 
 
 def _files(source: str | Path) -> Iterator[Path]:
