@@ -46,7 +46,7 @@ def load_saved(source: str | Path, *, config: Any = None) -> Any:
 
 
 def saved_bytes(source: str | Path) -> dict[str, int]:
-    """Bytes on disk of the `weights` (as they are loaded) and of the `other` files: tokenizer, configuration, ...
+    """Bytes on disk of the `weights`, as they are loaded, and of the `other` files: tokenizer, settings, ...
 
     Of a Hub id, what is in the cache: load the model first.
     """
