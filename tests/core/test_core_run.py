@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
+import isogloss.core.run as run_module
 from isogloss.core.config import Record
 from isogloss.core.errors import CheckpointError
 from isogloss.core.run import Run, find_run, open_run, read_run, read_status
@@ -77,6 +80,22 @@ def test_the_same_recipe_finds_its_folder_and_another_gets_a_new_one(tmp_path):
         pass
     assert find_run(tmp_path, Recipe(), name="x") == first
     assert find_run(tmp_path, Recipe(seed=1), name="x").name == f"{first.name}-2"
+
+
+def test_who_presses_ctrl_c_again_still_finds_out_how_the_run_ended(tmp_path, monkeypatch):
+    write = run_module.write_json
+
+    def pressing(path, value):
+        if value.get("state") == "failed":
+            os.kill(os.getpid(), signal.SIGINT)
+        write(path, value)
+
+    monkeypatch.setattr(run_module, "write_json", pressing)
+    with pytest.raises(KeyboardInterrupt), open_run(tmp_path / "run", Recipe()):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert read_status(tmp_path / "run")["why"] == "stopped from the keyboard"
+    with pytest.raises(KeyboardInterrupt):  # it counts again
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_line_cut_short_by_a_kill_is_dropped_before_the_next_is_written(tmp_path):

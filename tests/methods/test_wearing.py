@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -144,8 +146,9 @@ def test_a_delta_that_is_not_there_is_told_before_anything_runs(model, tmp_path)
     assert caught.value.where == "deltas"
 
 
-def test_a_target_s_delta_of_another_model_fails_before_the_training(run, model, deltas, tmp_path):
-    other = language_delta(run.folder / "model", "fra", tmp_path / "other")
+def test_a_target_s_delta_of_another_model_fails_before_the_training(model, deltas, tmp_path):
+    worn = Path(deltas["eng"]).parents[1] / "model"
+    other = language_delta(worn, "fra", tmp_path / "other")
     with pytest.raises(ModelError, match="another model"):
         ran(recipe(model, {"eng": deltas["eng"], "fra": other}), tmp_path / "wearing")
     (folder,) = (tmp_path / "wearing").iterdir()

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -169,11 +171,11 @@ def _written(run: Run, recipe: Record) -> Iterator[None]:
         if run.finished:
             yield
             return
-        _write_beginning(run, recipe)
         try:
+            _write_beginning(run, recipe)
             yield
         except BaseException as error:
-            with contextlib.suppress(IsoglossError, OSError):
+            with _undisturbed(), contextlib.suppress(IsoglossError, OSError):
                 _write_status(folder, "failed", why=_why(error))
             raise
         _write_status(folder, "finished")
@@ -269,6 +271,19 @@ def _write_status(folder: Path, state: State, *, why: str | None = None) -> None
     now = datetime.now(UTC).isoformat(timespec="seconds")
     status = {"state": state, "started": before.get("started", now), "updated": now}
     write_json(folder / "status.json", status | ({"why": why} if why else {}))
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C does nothing here: who presses it twice shall still find out how the run ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _why(error: BaseException) -> str:

@@ -313,7 +313,8 @@ def _conflict(case: _Case) -> Advice | None:
         f"What would make the model better in {_names(tags)} makes it worse in {_name(case.source)}: "
         "trained together, they take from each other.",
         (case.line("gradient", tags),),
-        "Go on from the model sparsely, a language at a time: few entries move, and can be taken off again.",
+        "Go on from the model sparsely, a language at a time: few entries move, and can be taken off again. "
+        "`finetune: {deltas: …}` then learns a task beside them and tests each language in its own.",
         **_delta(case, tags),
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from isogloss.methods.runners.job import Job
 
-_GRACE = 20.0  # seconds to write down that it was stopped
-_TIMES = 2  # Ctrl-C is pressed; one that comes while modules are imported may be lost
+_GRACE = 5.0  # seconds from one Ctrl-C to the next; one that comes while modules are imported may be lost
+_TIMES = 8
 _TAIL = 4000  # bytes of a log to look for its last words in
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
