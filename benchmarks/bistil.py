@@ -200,9 +200,14 @@ TUNING = {
 }
 
 
-def tuned(method: str, target: str, depth: str, task: str, seed: int) -> Path:
-    """A student after phase 2, scored on English and its languages beside the teacher."""
+def tuned(method: str, target: str, depth: str, task: str, seed: int, epochs: int | None = None) -> Path:
+    """A student after phase 2, scored on English and its languages beside the teacher.
+
+    With `epochs`, for so long instead; such runs have names of their own, and are not in the tables.
+    """
     data = TASKS[task]
+    plan = TUNING[task] if epochs is None else {**TUNING[task], "epochs": epochs}
+    longer = "" if epochs is None else f"-epochs-{epochs}"
     languages = list(CORPORA) if target == "all" else ["eng", target]
     recipe = {
         "method": "finetune",
@@ -210,10 +215,10 @@ def tuned(method: str, target: str, depth: str, task: str, seed: int) -> Path:
         "task": task,
         **data,
         "test": {tag: file for tag, file in data["test"].items() if tag in languages},
-        "training": TUNING[task],
+        "training": plan,
         "as_name": "student",
         "seed": seed,
-        "name": f"{method}-{target}-{depth}-{task}-{seed}",
+        "name": f"{method}-{target}-{depth}-{task}-{seed}{longer}",
     }
     if method != "scratch":
         text = {"corpora": {tag: OUT / f"data/text-{tag}.txt" for tag in languages}}
@@ -289,12 +294,14 @@ def run_students(method: str, targets: str, depth: str, seeds: str = "0") -> Non
             print(student(method, target, depth, int(seed)))
 
 
-def run_tuned(method: str, targets: str, depth: str, tasks: str, seeds: str = "0,1,2") -> None:
+def run_tuned(
+    method: str, targets: str, depth: str, tasks: str, seeds: str = "0,1,2", epochs: str | None = None
+) -> None:
     """Students after phase 2, of general students of seed 0, beside the teacher of their seed."""
     for seed in map(int, seeds.split(",")):
         for target in targets.split(","):
             for task in tasks.split(","):
-                print(tuned(method, target, depth, task, seed))
+                print(tuned(method, target, depth, task, seed, epochs and int(epochs)))
 
 
 def carried(target: str, depth: str = "half") -> None:
