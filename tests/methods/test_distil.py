@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from isogloss.core.errors import RecipeError
+from isogloss.core.errors import DataError, RecipeError
 from isogloss.losses.plan import GENERAL
 from isogloss.methods import distil
 from isogloss.methods.guide import DistillationStep
@@ -216,3 +216,11 @@ def test_sequences_longer_than_the_teacher_reads_are_refused_before_anything_run
     with pytest.raises(RecipeError, match=r"phase1\.length: 65 tokens, but the model reads 64"):
         ran(tiny(DISTIL, teacher=str(model), phase1__length=65), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_test_file_without_answers_is_found_before_the_first_phase(model, tmp_path):
+    (tmp_path / "blind.tsv").write_text("Anton\nging\n")
+    phase2 = PHASE2 | {"test": {"deu": str(tmp_path / "blind.tsv")}}
+    with pytest.raises(DataError, match="none with an answer"):
+        ran(tiny(DISTIL, teacher=str(model), phase2=phase2), tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*/metrics.jsonl"))

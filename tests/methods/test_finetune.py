@@ -119,6 +119,16 @@ def test_a_missing_test_file_is_found_before_training(model, tmp_path):
         ran(recipe, tmp_path)
 
 
+def test_a_test_file_without_answers_is_found_before_training(model, tmp_path):
+    blind = tmp_path / "blind.tsv"
+    blind.write_text("Anton\nging\n")
+    recipe = tiny(FINETUNE, model=str(model), task="ner", test={"deu": str(blind)})
+    with pytest.raises(DataError, match="1 examples of ner in de-Latn, and none with an answer") as caught:
+        ran(recipe, tmp_path / "runs")
+    assert caught.value.where == str(blind)
+    assert not list((tmp_path / "runs").glob("*/checkpoints"))
+
+
 def test_a_label_that_training_does_not_show_is_found_before_training(model, tmp_path):
     for name, label in (("train", "sport"), ("test", "sports")):
         (tmp_path / f"{name}.tsv").write_text(f"text\tlabel\na word\t{label}\nanother\ttravel\n")

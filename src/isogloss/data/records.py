@@ -115,3 +115,20 @@ class TextExample:
 Example: TypeAlias = (
     LabelExample | ChoiceExample | GapExample | TagsExample | TreeExample | SpanExample | TextExample
 )
+
+
+def has_gold(example: Example) -> bool:
+    """Whether its file says what is right."""
+    match example:
+        case LabelExample():
+            return example.label is not None
+        case ChoiceExample():
+            return example.answer is not None
+        case GapExample() | SpanExample():
+            return bool(example.answers)
+        case TagsExample():
+            return bool(example.tags)
+        case TreeExample():
+            return bool(example.words)
+        case TextExample():
+            return bool(example.text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isogloss.core.errors import DataError, did_you_mean
-from isogloss.data.records import Example, Kind
+from isogloss.data.records import Example, Kind, has_gold
 from isogloss.evaluate.disparity import Disparity, disparity
 from isogloss.evaluate.metrics import (
     LOWER_IS_BETTER,
@@ -130,7 +130,7 @@ def score(
     """
     if [example.id for example in examples] != [prediction.id for prediction in predictions]:
         raise DataError("the predictions are not those of the examples, in their order")
-    pairs = [pair for pair in zip(examples, predictions, strict=True) if _HAS_GOLD[kind](pair[0])]
+    pairs = [pair for pair in zip(examples, predictions, strict=True) if has_gold(pair[0])]
     if not pairs:
         raise DataError(f"no example in {language} has gold", fix="choose a split that has answers")
     return _SCORERS[kind]([pair[0] for pair in pairs], [pair[1] for pair in pairs], language)
@@ -201,13 +201,4 @@ _SCORERS: dict[Kind, Callable[[Sequence[Any], Sequence[Any], str], Scores]] = {
     "tree": _tree,
     "span": _span,
     "text": _text,
-}
-_HAS_GOLD: dict[Kind, Callable[[Any], bool]] = {
-    "label": lambda example: example.label is not None,
-    "choice": lambda example: example.answer is not None,
-    "gap": lambda example: bool(example.answers),
-    "tags": lambda example: bool(example.tags),
-    "tree": lambda example: bool(example.words),
-    "span": lambda example: bool(example.answers),
-    "text": lambda example: bool(example.text),
 }

@@ -25,7 +25,7 @@ from isogloss.methods.mixing import course
 from isogloss.methods.prompts import pieces_needed
 from isogloss.methods.records import ByLanguage
 from isogloss.methods.scores import score_all
-from isogloss.methods.sources import corpora, fingerprints
+from isogloss.methods.sources import corpora, examples, fingerprints
 from isogloss.methods.student import Pair, StudentRule, make_student
 from isogloss.methods.task import fit, load_beside, load_teacher
 from isogloss.methods.task_recipe import TaskTraining
@@ -134,6 +134,9 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
     """Trim, copy, distil on text, fine-tune on the task; score beside the models one asked for."""
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
+    if recipe.phase2 is not None:
+        for split in ("train", "dev", "test"):  # what is wrong with its files shall be said before phase 1
+            examples(recipe.phase2, split)
     pair = make_student(
         _with_prompts(recipe), recipe.teacher, texts, corpora(recipe.dev), run, seed=recipe.seed
     )

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, cast
 from isogloss.core.errors import DataError, did_you_mean
 from isogloss.core.languages import original_of
 from isogloss.data.corpora import Corpus
-from isogloss.data.records import Example
+from isogloss.data.records import Example, has_gold
 from isogloss.data.tasks import read
 from isogloss.methods.records import ByLanguage, SplitName, TaskData
 
@@ -63,7 +63,8 @@ def examples(data: TaskData, split: SplitName) -> dict[str, list[Example]]:
     """The examples of one split of a task ("unlabelled" where the recipe has such files), by language.
 
     Raises:
-        DataError: a file is missing or malformed, or holds no example.
+        DataError: a file is missing or malformed, or holds no example, or, of a split that is learnt from or
+            scored, none with an answer.
     """
     sources: ByLanguage = getattr(data, split)
     return {tag: _examples(data, split, tag, places) for tag, places in sources.items()}
@@ -88,6 +89,13 @@ def _examples(data: TaskData, split: SplitName, tag: str, places: tuple[str, ...
         ]
     if not found:
         raise DataError("no examples", wanted=f"at least one example of {data.task}", where=", ".join(places))
+    if split != "unlabelled" and not any(map(has_gold, found)):
+        raise DataError(
+            f"{len(found):,} examples of {data.task} in {tag}, and none with an answer",
+            wanted=f"files for `{split}` that have some",
+            fix="choose another split: of some benchmarks the test set is published without answers",
+            where=", ".join(places),
+        )
     return found
 
 
