@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from isogloss.core.errors import DataError, RecipeError
+from isogloss.core.errors import DataError, ModelError, RecipeError
 from isogloss.losses.plan import GENERAL
 from isogloss.methods import distil
 from isogloss.methods.guide import DistillationStep
@@ -64,7 +64,7 @@ def test_the_base_is_out_of_memory_when_a_task_teacher_comes_in(model, tmp_path,
 
     def load(task):
         gc.collect()
-        gone.append(made[0]() is None)
+        gone.extend(reference() is None for reference in made)  # nothing was made when it is first looked at
         return load_teacher(task)
 
     monkeypatch.setattr(distil, "make_student", make)
@@ -222,5 +222,25 @@ def test_a_test_file_without_answers_is_found_before_the_first_phase(model, tmp_
     (tmp_path / "blind.tsv").write_text("Anton\nging\n")
     phase2 = PHASE2 | {"test": {"deu": str(tmp_path / "blind.tsv")}}
     with pytest.raises(DataError, match="none with an answer"):
+        ran(tiny(DISTIL, teacher=str(model), phase2=phase2), tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*/metrics.jsonl"))
+
+
+def test_a_task_teacher_of_another_vocabulary_is_found_before_anything_runs(model, xlmr, tmp_path):
+    recipe = tiny(FINETUNE, model=str(xlmr), task="ner", training__steps=1)
+    stranger = ran(recipe, tmp_path / "stranger").folder / "model"
+    phase2 = PHASE2 | {"teacher": str(stranger)}
+    with pytest.raises(ModelError, match="another vocabulary than the student"):
+        ran(tiny(DISTIL, teacher=str(model), phase2=phase2), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_teacher_s_delta_of_another_model_is_found_before_the_first_phase(model, tmp_path):
+    sparse = {"density": 0.05}
+    other = ran(tiny(PRETRAIN, training__steps=2, seed=5), tmp_path / "other").folder / "model"
+    recipe = tiny(FINETUNE, model=str(other), task="ner", sparse=sparse, training__steps=1)
+    delta = ran(recipe, tmp_path / "stranger").folder / "deltas" / "ner.safetensors"
+    phase2 = PHASE2 | {"teacher": {"model": str(model), "deltas": [str(delta)]}}
+    with pytest.raises(ModelError, match="a delta learnt on another"):
         ran(tiny(DISTIL, teacher=str(model), phase2=phase2), tmp_path / "runs")
     assert not list((tmp_path / "runs").glob("*/metrics.jsonl"))

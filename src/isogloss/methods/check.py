@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from isogloss.compress.layers import layer_map
 from isogloss.core.config import Record
 from isogloss.core.errors import DataError, ModelError, RecipeError
 from isogloss.data.corpora import Corpus
@@ -18,6 +19,7 @@ from isogloss.data.tasks import TASKS
 from isogloss.methods.audit import AuditRecipe
 from isogloss.methods.distil import DistilRecipe
 from isogloss.methods.finetune import FinetuneRecipe
+from isogloss.methods.guide import refuse_stranger
 from isogloss.methods.level import LevelRecipe
 from isogloss.methods.pretrain_recipe import PretrainRecipe
 from isogloss.methods.records import STAGE, ByLanguage, TaskData
@@ -25,10 +27,11 @@ from isogloss.methods.scores import refuse_other_kind
 from isogloss.methods.sources import miniature
 from isogloss.methods.student import student_config
 from isogloss.methods.task_recipe import TaskTraining
-from isogloss.models.backbone import load_config
+from isogloss.models.backbone import load_config, load_tokenizer
 from isogloss.models.tasks import longest_input, objective_of, task_kind
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.selection import SUMMARIES, check_worst, is_summary
+from isogloss.vocab.fingerprint import fingerprint
 
 
 def check(recipe: Any) -> None:
@@ -119,6 +122,7 @@ def _check_model(recipe: Record, key: str, path: str) -> None:
         )
     if key == "teacher" and isinstance(recipe, DistilRecipe):
         _check_comparable(recipe, config, path)
+        _check_teachers_akin(recipe, config)
     for name, length in _lengths(recipe):
         _check_length(length, longest_input(config), f"{path}{name}")
 
@@ -159,6 +163,20 @@ def _check_comparable(recipe: DistilRecipe, config: Any, path: str) -> None:
             phase.losses.refuse_incomparable(
                 student, config, turned_to=turned_to, where=f"{path}{name}.losses"
             )
+
+
+def _check_teachers_akin(recipe: DistilRecipe, config: Any) -> None:
+    """The second phase's teacher was tuned from the first one's; to find that out after it would be dear."""
+    tuned = recipe.phase2.teacher if recipe.phase2 else None
+    if tuned is None or tuned.model.startswith(STAGE):
+        return
+    refuse_stranger(
+        fingerprint(load_tokenizer(tuned.model)),
+        load_config(tuned.model).num_hidden_layers,
+        vocabularies=(fingerprint(load_tokenizer(recipe.teacher)),),
+        layers=layer_map(config.num_hidden_layers, recipe.student.layers.keep),
+        where=tuned.model,
+    )
 
 
 def _lengths(recipe: Record) -> Iterator[tuple[str, int | None]]:

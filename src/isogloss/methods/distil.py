@@ -134,9 +134,8 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
     """Trim, copy, distil on text, fine-tune on the task; score beside the models one asked for."""
     texts = corpora(recipe.corpora)
     run.note(data=fingerprints(texts))
-    if recipe.phase2 is not None:
-        for split in ("train", "dev", "test"):  # what is wrong with its files shall be said before phase 1
-            examples(recipe.phase2, split)
+    if recipe.phase1 is not None and recipe.phase2 is not None:
+        _look_ahead(recipe.phase2)
     pair = make_student(
         _with_prompts(recipe), recipe.teacher, texts, corpora(recipe.dev), run, seed=recipe.seed
     )
@@ -148,6 +147,13 @@ def distil(recipe: DistilRecipe, run: Run) -> None:
     if recipe.phase2 is not None:
         pair = replace(pair, teacher=None)  # phase 2 has one of its own, and both may be large
         _task(recipe, recipe.phase2, pair, run)
+
+
+def _look_ahead(phase: TaskTraining) -> None:
+    """Read what phase 2 will need, and let it go: what is wrong with it shall not be found after phase 1."""
+    for split in ("train", "dev", "test"):
+        examples(phase, split)
+    load_teacher(phase)
 
 
 def _with_prompts(recipe: DistilRecipe) -> StudentRule:

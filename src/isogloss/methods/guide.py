@@ -131,23 +131,47 @@ def guide_by(
             fewer layers than that model.
     """
     model, tokenizer = teacher
-    depth, own = len(anatomy(model).layers), fingerprint(tokenizer)
-    if own not in (vocabulary, origin.vocabulary):
+    own = fingerprint(tokenizer)
+    refuse_stranger(
+        own,
+        len(anatomy(model).layers),
+        vocabularies=(vocabulary, origin.vocabulary),
+        layers=origin.layers,
+        where=where,
+    )
+    kept = None if own == vocabulary else origin.kept
+    return Guide(Teacher(model, kept=kept), origin.layers, losses, head, origin.basis)
+
+
+def refuse_stranger(
+    vocabulary: str, depth: int, *, vocabularies: Sequence[str], layers: Sequence[int], where: str
+) -> None:
+    """Refuse a task teacher that was not tuned from the model that a student was made of.
+
+    Args:
+        vocabulary, depth: fingerprint of the teacher's tokenizer, and the number of its layers.
+        vocabularies: fingerprints that it may have.
+        layers: of that model, which the student has.
+        where: the teacher is from.
+
+    Raises:
+        ModelError: it reads another vocabulary, or has too few layers.
+    """
+    fix = "fine-tune that model on the task, and give its folder"
+    if vocabulary not in vocabularies:
         raise ModelError(
             "a task teacher of another vocabulary than the student and the model it was made of",
             wanted="a teacher tuned from that model",
-            fix="fine-tune that model on the task, and give its folder",
+            fix=fix,
             where=where,
         )
-    if depth <= max(origin.layers):
+    if depth <= max(layers):
         raise ModelError(
-            f"a task teacher of {depth} layers, for a student of the layers {list(origin.layers)}",
+            f"a task teacher of {depth} layers, for a student of the layers {list(layers)}",
             wanted="a teacher tuned from the model that the student was made of",
-            fix="fine-tune that model on the task, and give its folder",
+            fix=fix,
             where=where,
         )
-    kept = None if own == vocabulary else origin.kept
-    return Guide(Teacher(model, kept=kept), origin.layers, losses, head, origin.basis)
 
 
 @dataclass(frozen=True)
