@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 import isogloss.methods.pretrain as pretrain_module
-from isogloss.core.errors import RecipeError
+from isogloss.core.errors import DataError, RecipeError
 from isogloss.methods.deltas import apply_deltas
 from isogloss.methods.scoring import evaluate_files
 from isogloss.models.anatomy import anatomy
@@ -167,3 +167,11 @@ def test_a_report_that_a_kill_prevented_is_written_the_next_time(pretrained):
     page.unlink()
     ran(tiny(PRETRAIN), pretrained.folder.parent)
     assert "<html" in page.read_text(encoding="utf-8")
+
+
+def test_a_faulty_test_file_is_found_before_the_training(tmp_path):
+    (tmp_path / "test.jsonl").write_text('{"text": "one"}\n{"text": \n', encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        ran(tiny(PRETRAIN, test={"eng": str(tmp_path / "test.jsonl")}), tmp_path / "runs")
+    assert caught.value.where == f"{tmp_path / 'test.jsonl'}:2"
+    assert not list((tmp_path / "runs").glob("*/metrics.jsonl"))

@@ -16,6 +16,7 @@ from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective, layout_for
 from isogloss.data.features import IGNORED
 from isogloss.data.mixture import Mixture
+from isogloss.data.records import Example
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.aligned_rows import piece_counts
 from isogloss.methods.alignment import log_alignment
@@ -58,6 +59,7 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     languages = (*recipe.corpora, *recipe.dev, *recipe.test, *(aligned.languages if aligned else ()))
     read_with = cloned.tokenizer(tokenizer, languages)
     judged = _test_files(recipe, read_with, run)
+    _test_lines(recipe)
     files = cloned.beside(tokenised(texts, tokenizer, run))
     note_anchors(run, tokenizer, files)
     subject = TaskModel(_model(recipe, tokenizer, cloned), None, kind="text")
@@ -219,6 +221,13 @@ def _test_files(recipe: PretrainRecipe, tokenizer: Any, run: Run) -> dict[str, T
     return files
 
 
+def _test_lines(recipe: PretrainRecipe) -> dict[str, list[Example]]:
+    """Test text to be scored document by document; empty where it is scored as a whole."""
+    if not recipe.test or recipe.perplexity is not None:
+        return {}
+    return examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
+
+
 def _masked_losses(
     recipe: PretrainRecipe, subject: TaskModel, tokenizer: Any, files: Mapping[str, TokenFile]
 ) -> dict[str, float]:
@@ -254,7 +263,7 @@ def _score(
         losses = _masked_losses(recipe, subject, tokenizer, files)
         log_masked_perplexity(run, losses, model=name, step=step)
         return
-    test = examples(TaskData(task="lm", test=recipe.test, limit=recipe.test_limit), "test")
+    test = _test_lines(recipe)
     forget_scores(run)
     found = score(subject, tokenizer, test, task="lm")
     log_scores(run, found, test, task="lm", model=recipe.as_name, step=step)
