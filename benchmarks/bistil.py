@@ -3,6 +3,7 @@
 python benchmarks/bistil.py teachers pos,parsing,ner,qa 0,1,2
 python benchmarks/bistil.py students bistil deu,swa half
 python benchmarks/bistil.py tuned bistil deu,swa half pos 0,1,2   # beside the teacher of the same seed
+python benchmarks/bistil.py worn swa yor                     # LT-SFT: the model in each language's delta
 python benchmarks/bistil.py report
 """
 
@@ -201,6 +202,10 @@ TUNING = {
 }
 
 
+SPARSELY = {"epochs": 1, "batch_size": 32, "learning_rate": 3.0e-4}
+"""Of either half of a sparse tuning of the whole model."""
+
+
 def tuned(method: str, target: str, depth: str, task: str, seed: int, epochs: int | None = None) -> Path:
     """A student after phase 2, scored on English and its languages beside the teacher.
 
@@ -305,12 +310,45 @@ def run_tuned(
                 print(tuned(method, target, depth, task, seed, epochs and int(epochs)))
 
 
+def worn(*targets: str) -> None:
+    """POS as LT-SFT has it: deltas of languages, the task beside the source's, each tested in its own."""
+    names = {tag: f"deltas/{find_language(tag).tag}.safetensors" for tag in ("eng", *targets)}
+    deltas = {tag: language_delta(tag) / name for tag, name in names.items()}
+    files = TASKS["pos"]["test"]
+    for name, wearing in (("bare", {}), ("worn", deltas)):
+        print(
+            run(
+                {"method": "finetune", "model": MODEL, "task": "pos", **TASKS["pos"]}
+                | {"training": SPARSELY, "sparse": {"density": 0.08, "training": SPARSELY}}
+                | {"test": {tag: files[tag] for tag in ("eng", *targets)}, "deltas": wearing}
+                | {"as_name": name, "name": f"lt-sft-{name}-{len(targets)}-pos-0"}
+            )
+        )
+
+
+def language_delta(tag: str) -> Path:
+    """The delta of a language, learnt on its text."""
+    plan = {"steps": 300, "batch_size": 16, "learning_rate": 5.0e-4, "select": "last"}
+    return run(
+        {
+            "method": "pretrain",
+            "model": MODEL,
+            "corpora": {tag: CORPORA[tag]},
+            "masking": {"probability": 0.3},
+            "length": 128,
+            "training": plan,
+            "sparse": {"density": 0.043},
+            "used_rows_only": True,
+            "name": f"delta-{tag}-0",
+        }
+    )
+
+
 def carried(target: str, depth: str = "half") -> None:
     """A delta learnt on the whole teacher, put on a general student of fewer layers and pieces."""
-    plan = {"epochs": 1, "batch_size": 32, "learning_rate": 3.0e-4}
     source = run(
         {"method": "finetune", "model": MODEL, "task": "pos", **TASKS["pos"], "as_name": "teacher"}
-        | {"training": plan, "sparse": {"density": 0.08, "training": plan}, "name": "sparse-pos-0"}
+        | {"training": SPARSELY, "sparse": {"density": 0.08, "training": SPARSELY}, "name": "sparse-pos-0"}
     )
     general = student("bistil", target, depth, 0)
     delta, worn = OUT / f"data/carried-{target}-{depth}.safetensors", OUT / f"data/carried-{target}-{depth}"
@@ -427,6 +465,7 @@ COMMANDS: dict[str, Any] = {
     "students": run_students,
     "tuned": run_tuned,
     "carried": carried,
+    "worn": worn,
     "report": report,
 }
 
