@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from isogloss.cli.audit import audit
 from isogloss.cli.delta import delta_app
@@ -17,7 +18,33 @@ from isogloss.cli.sweep import sweep
 if TYPE_CHECKING:
     from isogloss.vocab.alphabet import Alphabet
 
+COMMANDS = (
+    "demo",
+    "recipes",
+    "plan",
+    "run",
+    "sweep",
+    "audit",
+    "level",
+    "trim",
+    "budget",
+    "budget-check",
+    "delta",
+    "evaluate",
+    "bench",
+    "report",
+    "figures",
+)
+"""In the order that one meets them."""
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=COMMANDS.index)
+
+
 app = typer.Typer(
+    cls=_InOrder,
     help="Make one multilingual language model fair, small and cheap in the languages you care about.",
     no_args_is_help=True,
     add_completion=False,
@@ -65,7 +92,7 @@ def _options(
 
 @app.command()
 def demo(out: Out = Path("runs")) -> None:
-    """Pretrain, fine-tune and distil a small model on the embedded data, and write the report."""
+    """The whole journey on embedded data: three minutes, a report."""
     _run("tiny/demo", [], out)
 
 
@@ -78,7 +105,10 @@ def run(
         str | None, typer.Option(help="Of a new run folder, after the date; default: the recipe's.")
     ] = None,
 ) -> None:
-    """Run a recipe; a finished one costs nothing, a stopped one goes on where it was."""
+    """Run a recipe, or go on where it was stopped.
+
+    A finished one costs nothing.
+    """
     _run(recipe, set_ or [], out, name)
 
 
@@ -91,7 +121,10 @@ def plan(
         bool, typer.Option("--count", help="Count the corpora, to know the size of a trimmed vocabulary.")
     ] = False,
 ) -> None:
-    """Print what a recipe or a sweep would cost (parameters, steps, memory, disk) without running it."""
+    """Print what a recipe or a sweep would cost.
+
+    Parameters, steps, memory and disk; nothing is run.
+    """
     from isogloss.cli.show import print_plans
     from isogloss.cli.show_sweep import print_sweep_plan
     from isogloss.methods.planning import plan as plan_recipe
@@ -170,7 +203,10 @@ def trim(
         str, typer.Option(help="The letters that stay: scripts (of the languages), seen, or whole.")
     ] = "scripts",
 ) -> None:
-    """Cut a model's vocabulary down to some languages; measure what that changes on text not counted."""
+    """Cut a model's vocabulary down to some languages.
+
+    Measures what that changes on text not counted, and writes it beside the model as a certificate.
+    """
     from isogloss.cli.show import print_trimming
     from isogloss.methods.pairs import files_by_language
     from isogloss.methods.trim import trim_model
@@ -197,7 +233,7 @@ def report(
         typer.Option("--out", help="The page to write; default: report.html in the first folder."),
     ] = None,
 ) -> None:
-    """Write one self-contained HTML page from run folders alone."""
+    """Write one self-contained HTML page from run folders."""
     from isogloss.report.page import render
 
     typer.echo(render(runs, out or runs[0] / "report.html"))
@@ -208,7 +244,10 @@ def figures(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of pretrainings.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to write them to.")] = Path("figures"),
 ) -> None:
-    """Draw what pretrainings on mixtures show together, as SVG files with their numbers in CSV."""
+    """Draw what pretrainings on mixtures show together.
+
+    SVG files, with their numbers in CSV.
+    """
     from isogloss.report.figures import write_figures
 
     paths, missing = write_figures(runs, out)

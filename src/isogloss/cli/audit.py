@@ -49,7 +49,10 @@ def audit(
     set_: Set = None,
     out: Out = Path("runs"),
 ) -> None:
-    """Measure what a model costs and can do in each language; say where it is weak and what to try."""
+    """Say where a model is weak, by language, and what to try.
+
+    Measures what it costs and can do in each.
+    """
     from isogloss.cli.show_run import carry_out
     from isogloss.methods.audit_options import audit_recipe
 

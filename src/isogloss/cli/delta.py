@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 delta_app = typer.Typer(
-    help="Look at sparse fine-tunings, put them on a model, add them, carry them to a smaller one.",
+    help="Look at sparse fine-tunings, apply, add and carry them.",
     no_args_is_help=True,
 )
 

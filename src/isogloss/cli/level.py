@@ -55,7 +55,10 @@ def level(
     set_: Set = None,
     out: Out = Path("runs"),
 ) -> None:
-    """Let languages a model is good at teach the others, without labels; show who gained, who was harmed."""
+    """Let strong languages teach weak ones, without labels.
+
+    Shows who taught whom, who gained and who was harmed.
+    """
     from isogloss.cli.show_run import carry_out
     from isogloss.methods.level_options import level_recipe
 

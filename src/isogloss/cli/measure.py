@@ -38,7 +38,10 @@ def bench(
     json_: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
 ) -> None:
-    """Measure models side by side: parameters, bytes, operations, memory, and time by batch and length."""
+    """Measure the size and speed of models side by side.
+
+    Parameters, bytes, operations, memory, and time by batch and length.
+    """
     from isogloss.cli.show_bench import Bar, bench_markdown, print_bench
     from isogloss.core.files import write_json, write_text
     from isogloss.evaluate.forward import Precision
@@ -94,7 +97,10 @@ def budget(
         bool, typer.Option("--measure-again", help="Measure times even where the cache has them.")
     ] = False,
 ) -> None:
-    """Plan a student from what it may cost, before any training: vocabulary, layers, sizes, precision."""
+    """Plan a student from what it may cost, before training.
+
+    Vocabulary, layers, sizes and precision.
+    """
     from isogloss.cli.show_bench import Bar
     from isogloss.cli.show_budget import print_budget
     from isogloss.methods.budget import plan_budget
@@ -147,7 +153,10 @@ def budget_check(
     ],
     json_: Annotated[Path | None, typer.Option("--json", help="Also write what was found here.")] = None,
 ) -> None:
-    """Measure a finished student against its plan; exit code 1 if a promise was broken."""
+    """Measure a finished student against its plan.
+
+    Exit code 1 if a promise was broken.
+    """
     from dataclasses import asdict
 
     from isogloss.cli.show_budget import print_promises

@@ -44,7 +44,10 @@ def sweep(
         "runs"
     ),
 ) -> None:
-    """Run a recipe in many variants and seeds; gather the results in one table. Exit code 1 if any failed."""
+    """Run a recipe in many variants and seeds, into one table.
+
+    Exit code 1 if any failed.
+    """
     from dataclasses import replace
 
     from isogloss.cli.show_sweep import Line, print_sweep_plan, print_swept
