@@ -27,7 +27,7 @@ OutFile = Annotated[Path, typer.Option("--out", help="The delta to write, a .saf
 
 @delta_app.command()
 def show(deltas: Deltas) -> None:
-    """Print what deltas change, what they were learnt on, and where they meet."""
+    """Print what deltas change, and where they meet."""
     from isogloss.cli.show_delta import print_delta, print_meetings
     from isogloss.methods.deltas import read_delta
     from isogloss.sparse.compose import meetings
@@ -83,7 +83,10 @@ def carry(
         ),
     ] = None,
 ) -> None:
-    """Write a delta for a trimmed, shallower model, and print what was lost."""
+    """Write a delta for a trimmed or shallower model.
+
+    Prints what of it was lost.
+    """
     from isogloss.cli.show_delta import print_losses
     from isogloss.methods.deltas import carry_delta
 
@@ -93,7 +96,10 @@ def carry(
 
 @delta_app.command()
 def export(model: Model, deltas: Deltas, out: OutFolder) -> None:
-    """Write the whole task model: the base, the deltas, and the head that one of them has."""
+    """Write the whole task model that deltas make of a base.
+
+    The head is that of the one delta among them which is a task's.
+    """
     from isogloss.methods.deltas import export_model
 
     export_model(model, deltas, out)
