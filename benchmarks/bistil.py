@@ -76,7 +76,7 @@ WORN = """
 The whole model tuned sparsely on English POS as in the section before, once by itself, and once as LT-SFT has
 it: on the model that wears the delta of English, tested in each language's own. The deltas (density
 0.043, 300 steps of all entries and 300 of those chosen, 16 x 128 tokens) were learnt on text that the
-model had seen before, but for Wolof. Accuracy; seed 0.
+model had seen before. Accuracy; seed 0.
 
     python benchmarks/bistil.py worn swa yor
 """
