@@ -152,69 +152,66 @@ def tuned(name: str, seed: int) -> Path:
     )
 
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "main": {
-        "distillation": {"aim": "consensus", "anchor": 1.0},
-        "selection": {"selector": "source"},
-        "train": files("train", ["eng"]),
-    },
-    "longer": {
-        "distillation": {"aim": "consensus", "anchor": 1.0},
-        "selection": {"selector": "source"},
-        "train": files("train", ["eng"]),
-        "training": {"steps": 120, "batch_size": 8, "learning_rate": 2e-4, "evaluate_every": 30},
-    },
-    "whole": {
-        "distillation": {"aim": "consensus", "anchor": 1.0},
-        "selection": {"selector": "source"},
-        "train": files("train", ["eng"]),
-        "items": None,
-        "training": {"steps": 240, "batch_size": 8, "learning_rate": 2e-4, "evaluate_every": 60},
-    },
-    "no-anchor": {"distillation": {"aim": "consensus"}, "selection": {"selector": "source"}},
-    "pairs-source": {"distillation": {"aim": "pairs"}, "selection": {"selector": "source"}},
-    "pairs-english": {"distillation": {"aim": "pairs"}, "selection": {"teachers": ["eng"]}},
-    "published": {
-        "distillation": {"aim": "pairs", "teacher": "now"},
-        "selection": {"selector": "confidence"},
-    },
-    "pairs-confidence": {"distillation": {"aim": "pairs"}, "selection": {"selector": "confidence"}},
-    "consensus-confidence": {"distillation": {"aim": "consensus"}, "selection": {"selector": "confidence"}},
-    "consensus-reliability": {
-        "distillation": {"aim": "consensus"},
-        "selection": {"selector": "reliability"},
-    },
-    "all": {"distillation": {"aim": "pairs"}, "selection": {"selector": "all"}},
-    "random": {"distillation": {"aim": "pairs"}, "selection": {"selector": "random", "count": 3}},
-    "self-english": {"distillation": {"aim": "self", "learners": "source"}},
-    "self-all": {"distillation": {"aim": "self", "learners": "all"}},
-    "now": {"distillation": {"aim": "consensus", "teacher": "now"}, "selection": {"selector": "source"}},
-    "average": {
-        "distillation": {"aim": "consensus", "teacher": "average"},
-        "selection": {"selector": "source"},
-    },
-    "log": {"distillation": {"aim": "consensus", "pooling": "log"}, "selection": {"selector": "source"}},
-    "reverse": {
-        "distillation": {"aim": "consensus", "divergence": "reverse"},
-        "selection": {"selector": "source"},
-    },
-    "js": {"distillation": {"aim": "consensus", "divergence": "js"}, "selection": {"selector": "source"}},
-    "no-stop": {
-        "distillation": {"aim": "pairs", "teacher": "now", "stop_gradient": False},
-        "selection": {"selector": "source"},
-    },
-    "t2": {"distillation": {"aim": "consensus", "temperature": 2.0}, "selection": {"selector": "source"}},
-    "items-50": {
-        "distillation": {"aim": "consensus"},
-        "selection": {"selector": "source"},
-        "items": 50,
-    },
-    "items-560": {
-        "distillation": {"aim": "consensus"},
-        "selection": {"selector": "source"},
-        "items": 560,
-    },
+MAIN: dict[str, Any] = {
+    "distillation": {"aim": "consensus", "anchor": 1.0},
+    "selection": {"selector": "source"},
+    "train": files("train", ["eng"]),
 }
+"""What is recommended; a variant differs from it in what it says."""
+LONG = {"steps": 240, "batch_size": 8, "learning_rate": 2e-4, "evaluate_every": 60, "checkpoint_every": None}
+
+
+def bare(distillation: dict[str, Any], **selection: Any) -> dict[str, Any]:
+    """As published, without labels beside."""
+    return {"distillation": {"anchor": 0.0} | distillation, "selection": selection, "train": {}}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "main": {},
+    "whole": {"items": None, "training": LONG},
+    # How it is learnt.
+    "pairs": {"distillation": {"aim": "pairs"}},
+    "reverse": {"distillation": {"divergence": "reverse"}},
+    "js": {"distillation": {"divergence": "js"}},
+    "log": {"distillation": {"pooling": "log"}},
+    "warm": {"distillation": {"temperature": 2.0}},
+    "average": {"distillation": {"teacher": "average"}},
+    "now": {"distillation": {"teacher": "now"}},
+    "no-stop": {"distillation": {"aim": "pairs", "teacher": "now", "stop_gradient": False}},
+    "no-anchor": {"distillation": {"anchor": 0.0}, "train": {}},
+    # Who teaches: all whose normalised score is at least a share of the mean, or others' choice.
+    "lenient": {"selection": {"threshold": 0.5}},
+    "strict": {"selection": {"threshold": 1.5}},
+    "english": {"selection": {"teachers": ["eng"]}},
+    "confidence": {"selection": {"selector": "confidence"}},
+    "reliability": {"selection": {"selector": "reliability"}},
+    # From how many items.
+    "items-50": {"items": 50},
+    "items-120": {"items": 120},
+    "items-all": {"items": None},
+    # What it is compared with.
+    "published": bare({"aim": "pairs", "teacher": "now"}, selector="confidence"),
+    "all": bare({"aim": "pairs"}, selector="all"),
+    "random": bare({"aim": "pairs"}, selector="random", count=3),
+    "self-english": bare({"aim": "self", "learners": "source"}),
+    "self-all": bare({"aim": "self", "learners": "all"}),
+}
+
+
+def variant_of(name: str, languages: int) -> dict[str, Any]:
+    """Its recipe: `MAIN` with what the variant says. Thresholds there count in shares of the mean score."""
+    changes = VARIANTS[name]
+    found = {**MAIN, **changes}
+    for part_ in ("distillation", "selection"):
+        found[part_] = MAIN[part_] | changes.get(part_, {})
+    selection = found["selection"]
+    if "threshold" in selection:
+        found["selection"] = selection | {"threshold": selection["threshold"] / languages}
+    if "teachers" in selection:
+        found["selection"] = {"teachers": selection["teachers"]}
+    return found
+
+
 TRAINING = {"steps": 60, "batch_size": 8, "learning_rate": 2e-4, "evaluate_every": 30}
 
 
@@ -236,7 +233,7 @@ def levelled(name: str, variant: str, seed: int, tags: Sequence[str]) -> Path:
             "seed": seed,
             "name": f"level-{name}-{variant}-{len(tags)}-{seed}",
         }
-        | VARIANTS[variant]
+        | variant_of(variant, len(tags))
     )
 
 

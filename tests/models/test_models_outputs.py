@@ -9,7 +9,7 @@ import torch
 
 from every_family import CAUSAL, EVERY, LAYERS, SEQ2SEQ, small_batch, small_model
 from isogloss.core.errors import ModelError
-from isogloss.models import watched
+from isogloss.models import attention, watched
 from isogloss.models.anatomy import anatomy
 from isogloss.models.outputs import recording, run
 
@@ -44,7 +44,7 @@ def counted(monkeypatch):
 
         monkeypatch.setattr(module, name, counting)
 
-    count(watched, "_softmax")
+    count(attention, "_softmax")
     count(sdpa_attention, "sdpa_attention_forward")
     return calls
 

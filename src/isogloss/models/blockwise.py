@@ -8,69 +8,16 @@ backward pass in the precision of the products. Forward and backward together ta
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-NAME = "isogloss-blocks"
 _BLOCK = 128
-_LONGEST = 1024
-"""Tokens; the memory for maps grows with their square."""
-
-
-@contextlib.contextmanager
-def in_blocks(model: Any) -> Iterator[None]:
-    """Fused attention is that of this module inside the block, where it is the faster one.
-
-    Elsewhere (on accelerators, with masks, dropout or other lengths of keys) it stays as it is.
-
-    Args:
-        model: a transformers decoder without a head. One whose attention is not the fused one keeps its own.
-    """
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    config = model.config
-    if torch.compiler.is_compiling() or model.device.type != "cpu" or config._attn_implementation != "sdpa":
-        yield
-        return
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    # The public setter checks and imports much, and this is done at every step.
-    config._attn_implementation_internal = NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation_internal = "sdpa"
-
-
-def attend(
-    module: nn.Module,
-    query: Float[Tensor, "batch heads length size"],
-    key: Float[Tensor, "batch key_heads keys size"],
-    value: Float[Tensor, "batch key_heads keys size"],
-    attention_mask: Shaped[Tensor, "*mask"] | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **settings: Any,
-) -> tuple[Float[Tensor, "batch length heads size"], None]:
-    """The attention of one layer, with the arguments and the result of transformers' own functions."""
-    from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-
-    fits = attention_mask is None and dropout == 0.0 and settings.get("is_causal") is not False
-    if not fits or not query.shape[2] == key.shape[2] <= _LONGEST:
-        settings |= {"dropout": dropout, "scaling": scaling}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
-    times = query.shape[1] // key.shape[1]
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    mixed = causal_attention(query, repeat_kv(key, times), repeat_kv(value, times), scaling=scaling)
-    return mixed.transpose(1, 2), None
 
 
 def causal_attention(

@@ -17,10 +17,10 @@ from isogloss.data.prompts import Prompt
 from isogloss.data.records import Kind
 from isogloss.losses.combine import mean_over
 from isogloss.losses.logits import cross_entropy
-from isogloss.models.blockwise import in_blocks
 from isogloss.models.entries import entry_scores, reading_only
 from isogloss.models.families import family_of
 from isogloss.models.heads import by_group, last_state
+from isogloss.models.quick_attention import quick_attention
 from isogloss.models.vocabulary_loss import has_loss_alone, vocabulary_loss
 
 Pooling: TypeAlias = Literal["first", "mean"]
@@ -102,14 +102,15 @@ class TaskModel(nn.Module):
                 scores of all places, where the architecture's head is known to allow it. Rows must be padded
                 at their end.
         """
-        if not scores and self.kind == "text" and has_loss_alone(self.config):
-            return TaskOutput(_text_loss(self, batch), {})
-        if head:
-            assert self.prompt is None or "entries" in batch, "encoded without the model's prompt"
-            run = _classes if "entries" in batch else _FORWARD[self.kind]
-            return run(self, batch)
-        self.backbone(**self.inputs_of(batch))
-        return TaskOutput(None, {})
+        with quick_attention(self.model):
+            if not scores and self.kind == "text" and has_loss_alone(self.config):
+                return TaskOutput(_text_loss(self, batch), {})
+            if head:
+                assert self.prompt is None or "entries" in batch, "encoded without the model's prompt"
+                run = _classes if "entries" in batch else _FORWARD[self.kind]
+                return run(self, batch)
+            self.backbone(**self.inputs_of(batch))
+            return TaskOutput(None, {})
 
     def run(self, batch: Mapping[str, Tensor], **more: Any) -> Any:
         """The transformers model's own output for the batch's rows."""
@@ -211,8 +212,7 @@ def _text_loss(model: TaskModel, batch: Mapping[str, Tensor]) -> Float[Tensor, "
     if model.objective == "causal":
         # Padding stands at the end of a row, and nothing looks ahead. Without a mask attention is faster.
         del inputs["attention_mask"]
-        with in_blocks(model.backbone):
-            hidden = model.backbone(**inputs).last_hidden_state
+        hidden = model.backbone(**inputs).last_hidden_state
         return vocabulary_loss(model.model, hidden.flatten(0, 1), targets.flatten())
     places = targets != IGNORED
     hidden = model.backbone(**inputs).last_hidden_state[places]

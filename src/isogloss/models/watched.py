@@ -2,8 +2,7 @@
 
 transformers calls one function, named by `config._attn_implementation`, for the attention of every layer of
 nearly every architecture. Ours looks whether someone watches the layer that calls it. If nobody wants its
-map, fused attention (SDPA) computes the output, and no map ever exists; otherwise the output is computed from
-the same map that is handed out.
+map, the output is computed as ever (`quick_attention`); otherwise from the same map that is handed out.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from isogloss.losses.relations import Projections
+from isogloss.models import quick_attention as quick
+from isogloss.models.attention import attending, mapped_attention
 
 NAME = "isogloss"
 
@@ -50,7 +50,7 @@ def watching(model: nn.Module, watches: Mapping[nn.Module, Watch]) -> Iterator[N
             AttentionInterface.
         watches: by attention module.
     """
-    with _implementation(model):
+    with attending(model, NAME, attend, only_fused=False):
         before = {module: _watched.get(module, ()) for module in watches}
         for module, watch in watches.items():
             _watched[module] = (*before[module], watch)
@@ -61,28 +61,6 @@ def watching(model: nn.Module, watches: Mapping[nn.Module, Watch]) -> Iterator[N
                 _watched[module] = others
                 if not others:
                     del _watched[module]
-
-
-@contextlib.contextmanager
-def _implementation(model: nn.Module) -> Iterator[None]:
-    """Our function inside the block, the one of before after it."""
-    from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    # Each stack of an encoder-decoder has a configuration of its own. The internal attribute, since the
-    # public setter and `set_attn_implementation` also change configurations below, and check and import much.
-    found = (getattr(module, "config", None) for module in model.modules())
-    configs = {id(config): config for config in found if isinstance(config, PreTrainedConfig)}
-    before = [(config, config._attn_implementation_internal) for config in configs.values()]
-    for config, _ in before:
-        config._attn_implementation_internal = NAME
-    try:
-        yield
-    finally:
-        for config, name in before:
-            config._attn_implementation_internal = name
 
 
 def attend(
@@ -108,57 +86,24 @@ def attend(
         softcap: bound of the scores (Gemma 2), which fused attention cannot do; None means none.
         settings: what else transformers passes; of these `is_causal` and `position_bias` matter.
     """
-    from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import repeat_kv
 
     watches = _watched.get(module, ())
     mapped = softcap is not None or any(watch.map for watch in watches)
-    seen = None
-    if mapped or watches:
-        times = query.shape[1] // key.shape[1]
-        seen = Projections(query, repeat_kv(key, times), repeat_kv(value, times))
-        for watch in watches:
-            if watch.projections:
-                watch.projections(seen)
-    if seen is None or not mapped:
-        settings |= {"dropout": dropout, "scaling": scaling}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    products = (seen.query * scaling) @ seen.key.transpose(2, 3)
-    attention = _softmax(_scores(module, products, attention_mask, softcap, **settings)).to(products.dtype)
+    settings |= {"dropout": dropout, "scaling": scaling}
+    if not mapped and not watches:
+        return quick.attend(module, query, key, value, attention_mask, **settings)
+    times = query.shape[1] // key.shape[1]
+    seen = Projections(query, repeat_kv(key, times), repeat_kv(value, times))
+    for watch in watches:
+        if watch.projections:
+            watch.projections(seen)
+    if not mapped:
+        return quick.attend(module, query, key, value, attention_mask, **settings)
+    mixed, attention = mapped_attention(
+        module, seen.query, seen.key, seen.value, attention_mask, softcap=softcap, **settings
+    )
     for watch in watches:
         if watch.map:
             watch.map(attention)
-    dropped = nn.functional.dropout(attention, dropout) if dropout else attention
-    return (dropped @ seen.value).transpose(1, 2).contiguous(), None
-
-
-def _scores(
-    module: nn.Module,
-    scores: Float[Tensor, "batch heads length keys"],
-    mask: Tensor | None,
-    softcap: float | None,
-    *,
-    is_causal: bool | None = None,
-    position_bias: Tensor | None = None,
-    **settings: Any,
-) -> Float[Tensor, "batch heads length keys"]:
-    """What the softmax is taken of. A query that may see no key weighs all alike, as in eager attention."""
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    if position_bias is not None:
-        scores = scores + position_bias
-    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    if mask is None and causal and scores.shape[2] > 1:
-        mask = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).tril()
-    if mask is None:
-        return scores
-    if mask.dtype == torch.bool:
-        # In place: no product, sum or scaling above needs its result for gradients.
-        return scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)
-    return scores + mask
-
-
-def _softmax(scores: Float[Tensor, "*shape keys"]) -> Float[Tensor, "*shape keys"]:
-    """The kernels sum in float32 whatever goes in and comes out; autocast would keep a float32 copy too."""
-    with torch.autocast(scores.device.type, enabled=False):
-        return scores.softmax(dim=-1)
+    return mixed, None
