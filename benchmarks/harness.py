@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from isogloss.core.files import write_text
 from isogloss.core.run import read_status
 
 RESULTS = Path(__file__).parent / "results"
@@ -74,6 +75,33 @@ def finished(out: Path, name: str) -> Path | None:
         if read_status(folder).get("state") == "finished":
             return folder
     return None
+
+
+def recorded(study: str) -> dict[str, dict[str, Any]]:
+    """What the runs of a study measured, by name, wherever and whenever they were made."""
+    file = RESULTS / f"{study}.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {record.pop("name"): record for record in map(json.loads, lines)}
+
+
+def record(study: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Keep what new runs measured beside the rest, a line a run, so that a study goes on elsewhere.
+
+    Returns:
+        All of `recorded`, the new ones in the place of older ones of their names.
+    """
+    together = recorded(study) | {name: _rounded(dict(each)) for name, each in found.items()}
+    lines = [json.dumps({"name": name} | together[name], ensure_ascii=False) for name in sorted(together)]
+    write_text(RESULTS / f"{study}.jsonl", "".join(f"{line}\n" for line in lines))
+    return recorded(study)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def machine() -> dict[str, Any]:

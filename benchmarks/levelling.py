@@ -5,30 +5,27 @@ python benchmarks/levelling.py tuned weak,better 0,1,2    # the task, learnt in 
 python benchmarks/levelling.py level weak main 0,1,2      # by base, variant and seed
 python benchmarks/levelling.py selection weak,better 0,1,2
 python benchmarks/levelling.py probe FOLDER ...           # models before any tuning
-python benchmarks/levelling.py report                     # writes docs/results/levelling.md
+python benchmarks/levelling_report.py                     # writes docs/results/levelling.md
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from harness import finished, machine
+from harness import finished
 from torch.nn.functional import cross_entropy, normalize
 
 from isogloss.analysis.ranking import rank_correlation
 from isogloss.core.config import parse_document
 from isogloss.core.files import whole_folder, write_json, write_text
-from isogloss.core.run import read_run
 from isogloss.data.aligned import align
 from isogloss.data.tasks import read
 from isogloss.methods.table import resolve, run_recipe
@@ -37,7 +34,6 @@ from isogloss.models.backbone import load_model, load_tokenizer
 from isogloss.models.heads import mean_pool
 from isogloss.models.tasks import load_task_model
 
-RESULT = Path(__file__).resolve().parent.parent / "docs" / "results" / "levelling.md"
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 SIB, PARALLEL = SHARED / "data" / "topic" / "sib200", SHARED / "data" / "parallel"
 OUT = Path("runs/levelling")
@@ -436,23 +432,6 @@ def others(task: str, seed: int) -> Path:
     return (nli if task in ("xnli", "pawsx") else unlabelled)(task, seed)
 
 
-def _others() -> Iterator[str]:
-    yield "| task | languages | mean before | after | spread before | after | harmed | back | teachers |"
-    yield "|---|---:|---:|---:|---:|---:|---:|---|---|"
-    for task in ("xnli", "pawsx", "xcopa", "geomlama"):
-        for folder in sorted(OUT.glob(f"*-level-{task}-*")):
-            if not (folder / "levelling.json").exists():
-                continue
-            facts = json.loads((folder / "levelling.json").read_text(encoding="utf-8"))
-            scores = [[change[when] for change in facts["changes"].values()] for when in ("before", "after")]
-            means, gaps = [fmean(each) for each in scores], [max(each) - min(each) for each in scores]
-            cells = [f"{100 * value:.1f}" for value in (*means, *gaps)]
-            back = "yes" if facts["guards"]["put_back"] else "no"
-            teachers = ", ".join(tag[:2] for tag in facts["teachers"])
-            row = [f"| {task}", str(len(scores[0])), *cells, str(len(facts["harmed"])), back, teachers]
-            yield " | ".join(row) + " |"
-
-
 STUDENTS = Path("runs/bistil")
 """General students of half the layers for English and one language: `bistil.py students bistil … half`."""
 
@@ -483,151 +462,6 @@ def distilled(language: str, teacher: str, seed: int) -> Path:
     )
 
 
-def _students() -> Iterator[str]:
-    """Accuracy of teachers and students, levelled or not, by language."""
-    yield "| language | seeds | teacher | levelled teacher | student | student of the levelled teacher |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for language in ("deu", "tur", "swa", "yor", "wol"):
-        found: dict[tuple[str, str], list[float]] = {}
-        for kind in ("plain", "levelled"):
-            for folder in sorted(OUT.glob(f"*-student-{language}-{kind}-*")):
-                for line in read_run(folder).metrics:
-                    wanted = line.get("split") == "test" and line["metric"] == "accuracy"
-                    if wanted and not line["language"].startswith("en"):
-                        found.setdefault((line["model"], kind), []).append(line["value"])
-        if found:
-            order = [
-                ("teacher", "plain"),
-                ("teacher", "levelled"),
-                ("student", "plain"),
-                ("student", "levelled"),
-            ]
-            cells = [_cell(found[key]) if key in found else "" for key in order]
-            yield " | ".join([f"| {language}", str(max(map(len, found.values()))), *cells]) + " |"
-
-
-PREFACE = """# Levelling on real data
-
-SIB-200 topics (seven classes; 701 training, 99 development, 204 test items in each of twenty languages,
-aligned). The weak base is `mini`, a ModernBERT of 10.2M parameters that saw 27 million tokens; the better one
-is `mini` after 500 steps of drawing translations together (mean-pooled states, 48 pairs a step). Both learnt
-the task in English alone (701 items, 6 epochs, mean of all states); levelling reads 240 of the training
-items, without labels, in all its languages, for 60 steps of 8 items (`longer`: 120; `whole`: 240, of all
-items). 15 % of the items are held out for the guards. `main` draws every language to the consensus of the
-teachers that agree with English,
-with cross-entropy on the English training labels beside it. A cell is the mean over seeds with the standard
-deviation; accuracies in per cent on the test sets. `gap` is English minus the mean of the others, `sd` the
-standard deviation over languages, `harmed` how many languages fell with an interval that excludes 0 (95 %,
-over items), of all seeds together; `put back`: how many runs the guards ended with the model from before.
-Runs were made at several commits of one day.
-
-    python benchmarks/levelling.py base
-    python benchmarks/levelling.py level weak,better main,pairs-english,… 0,1,2 20
-    python benchmarks/levelling.py selection weak,better 0,1,2
-    python benchmarks/levelling.py distilled swa,yor plain,levelled 0,1
-    python benchmarks/levelling.py others xnli,pawsx,xcopa,geomlama 0
-    python benchmarks/levelling.py report
-"""
-
-
-def report() -> None:
-    """Write docs/results/levelling.md from the runs that are there."""
-    parts_ = [PREFACE.strip()]
-    for count in (20, 10):
-        for name in BASES:
-            if lines := list(_effects(name, count)):
-                parts_ += [f"## {name} base, {count} languages", "\n".join([*_HEAD, *lines])]
-    if lines := list(_selections()):
-        parts_ += ["## Selectors", _SELECTION_TEXT.strip(), "\n".join(lines)]
-    if len(lines := list(_others())) > 2:
-        parts_ += ["## Other tasks", _OTHERS_TEXT.strip(), "\n".join(lines)]
-    if len(lines := list(_students())) > 2:
-        parts_ += ["## Level, then distil", _STUDENTS_TEXT.strip(), "\n".join(lines)]
-    facts = machine()
-    parts_.append(f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}.")
-    RESULT.write_text("\n\n".join(parts_) + "\n", encoding="utf-8")
-
-
-_HEAD = (
-    "| variant | seeds | English | others | gap | sd | gap change | harmed | put back | teachers |",
-    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
-)
-
-
-def _effects(name: str, count: int) -> Iterator[str]:
-    first = True
-    for variant in VARIANTS:
-        found = [json.loads((folder / "levelling.json").read_text(encoding="utf-8"))
-                 for folder in sorted(OUT.glob(f"*-level-{name}-{variant}-{count}-*"))
-                 if (folder / "levelling.json").exists()]  # fmt: skip
-        if found and first:
-            yield _line("before", found, "before")
-            first = False
-        if found:
-            yield _line(variant, found, "after")
-
-
-def _line(variant: str, found: list[dict[str, Any]], when: str) -> str:
-    scores = [{tag: change[when] for tag, change in facts["changes"].items()} for facts in found]
-    english = [each[next(tag for tag in each if tag.startswith("en"))] for each in scores]
-    others = [fmean(value for tag, value in each.items() if not tag.startswith("en")) for each in scores]
-    gaps = [one - other for one, other in zip(english, others, strict=True)]
-    spreads = [pstdev(each.values()) for each in scores]
-    cells = [_cell(values) for values in (english, others, gaps, spreads)]
-    if when == "before":
-        return " | ".join(["| " + variant, str(len(found)), *cells, "", "", "", ""]) + " |"
-    change = fmean(facts["disparity"]["change"]["transfer_gap"]["value"] for facts in found)
-    begun = fmean(facts["disparity"]["before"]["transfer_gap"]["value"] for facts in found)
-    harmed = sum(len(facts["harmed"]) for facts in found)
-    back = sum(facts["guards"]["put_back"] is not None for facts in found)
-    teachers = ", ".join(tag[:2] for tag in found[0]["teachers"])
-    last = [f"{100 * change / begun:+.0f} %", str(harmed), str(back), teachers]
-    return " | ".join(["| " + variant, str(len(found)), *cells, *last]) + " |"
-
-
-def _cell(values: Sequence[float]) -> str:
-    spread = f" ± {100 * pstdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * fmean(values):.1f}{spread}"
-
-
-_OTHERS_TEXT = """
-XNLI and PAWS-X: the better base learnt 1,600 English items (lines 1 to 1,600 of the labelled dev file; its
-test are lines 1,601 to 1,800, its dev 1,801 to 2,000) and was levelled on 240 of them without labels. XCOPA
-and GeoMLAMA: no label anywhere, `mini` asked by a prompt or by the gap itself. `spread`: from the worst to
-the best language. One seed.
-"""
-
-_STUDENTS_TEXT = """
-Students of half the layers for English and one language (phase 1 as in bistil.md, from the weak base), after
-phase 2 beside the teacher of the weak base or beside that teacher levelled; accuracy in that language.
-"""
-
-_SELECTION_TEXT = """
-Spearman's correlation of each selector's scores on the unlabelled training items with the accuracy on 99
-labelled development items, over twenty languages; 95 % intervals over items.
-"""
-
-
-def _selections() -> Iterator[str]:
-    found = {
-        (name, file.stem.rpartition("-")[2]): json.loads(file.read_text(encoding="utf-8"))["correlations"]
-        for name in BASES
-        for file in sorted(OUT.glob(f"data/selection-{name}-*.json"))
-    }
-    if not found:
-        return
-    yield "| selector | " + " | ".join(f"{name} {seed}" for name, seed in found) + " |"
-    yield "|---|" + "---:|" * len(found)
-    for selector in SELECTORS:
-        cells = [each[selector]["items"] for each in found.values()]
-        yield (
-            " | ".join(
-                [f"| {selector}", *(f"{c['value']:.2f} [{c['low']:.2f}, {c['high']:.2f}]" for c in cells)]
-            )
-            + " |"
-        )
-
-
 def _each(what: Any, *lists: str) -> None:
     """Call with every combination, the first list varying slowest."""
     if not lists:
@@ -652,10 +486,11 @@ COMMANDS: dict[str, Any] = {
     ),
     "others": lambda tasks, seeds="0": _each(lambda task, seed: others(task, int(seed)), tasks, seeds),
     "probe": probe,
-    "report": report,
 }
 
 
 if __name__ == "__main__":
-    what, *arguments = sys.argv[1:] or ["report"]
-    COMMANDS[what](*arguments)
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        COMMANDS[sys.argv[1]](*sys.argv[2:])
+    else:
+        sys.exit(__doc__)
