@@ -5,38 +5,26 @@ python benchmarks/imbalance.py clones all 0,1,2        # or settings by name, wi
 python benchmarks/imbalance.py monolingual 0,1,2       # the runs that the law is fitted to
 python benchmarks/imbalance.py transfer all 0,1,2      # topics learnt in one clone, tested in the other
 python benchmarks/imbalance.py french all 0            # English and French, and French alone
-python benchmarks/imbalance.py report                  # scores what is new, writes docs/results/imbalance.md
+python benchmarks/imbalance_report.py                  # scores what is new, writes docs/results/imbalance.md
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
-from harness import finished, machine
+from harness import finished
 
-from isogloss.analysis.scaling import ScalingFit, fit
-from isogloss.core.by_language import tokenizer_of
 from isogloss.core.config import parse_document
-from isogloss.core.errors import DataError
-from isogloss.core.files import whole_folder, write_json, write_text
-from isogloss.core.run import read_run
+from isogloss.core.files import whole_folder, write_text
 from isogloss.data.corpora import Corpus
-from isogloss.evaluate.windows import Windows, scored_windows
 from isogloss.methods.table import resolve, run_recipe
-from isogloss.models.backbone import load_model, load_tokenizer
-from isogloss.models.tasks import TaskModel
 from isogloss.vocab.train import train_vocabulary
 
-RESULT = Path(__file__).resolve().parent.parent / "docs" / "results" / "imbalance.md"
 TEXT = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "text"
 OUT = Path("runs/imbalance")
 
@@ -75,6 +63,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "every": 50,
             "budget": {"eng": 0.5, "eng-x-2": 0.5},
         },
+    },
+    "late": {
+        "clones": {"of": "eng", "count": 2},
+        "schedule": {"kind": "annealed", "alpha": [1.0, 1.0], "enters": {"eng-x-2": 0.5}},
     },
 }
 
@@ -232,219 +224,6 @@ def _translations() -> dict[str, str]:
 
 _SHORT = {"eng": "en", "fra": "fr"}
 
-WINDOWS = Windows(length=LENGTH, scored=LENGTH // 4)
-"""As published, in proportion to the model's length."""
-MOST = 40_000
-"""Tokens of the held-out text that count."""
-
-
-def scored(folder: Path) -> dict[str, float]:
-    """Perplexity of a run's languages on held-out text by sliding windows; worked out once."""
-    target = OUT / f"data/windows-{folder.name.split('-', 3)[3]}.json"
-    if not target.exists():
-        tokenizer = load_tokenizer(folder / "model")
-        model = TaskModel(load_model(folder / "model", "causal"), None, kind="text")
-        ledger = {str(line["language"]) for line in read_run(folder).metrics if line["metric"] == "tokens"}
-        tags = sorted(ledger & {"en-Latn", "en-Latn-x-2", "fr-Latn"})
-        streams = {tag: _stream(tokenizer_of(tokenizer, tag), tag) for tag in tags}
-        found = scored_windows(model, streams, WINDOWS, most=MOST)
-        write_json(target, {tag: one.perplexity for tag, one in found.items()})
-    values: dict[str, float] = json.loads(target.read_text(encoding="utf-8"))
-    return values
-
-
-def _stream(tokenizer: Any, tag: str) -> npt.NDArray[np.int64]:
-    """The held-out text, each line followed by the end of text."""
-    name = "dev-fr" if tag.startswith("fr") else "dev"
-    text = (OUT / f"data/{name}.txt").read_text(encoding="utf-8").splitlines()
-    rows = tokenizer([line for line in text if line.strip()], add_special_tokens=False)["input_ids"]
-    return np.array(
-        [tokenizer.eos_token_id, *(number for row in rows for number in (*row, tokenizer.eos_token_id))]
-    )
-
-
-def runs(setting: str) -> list[Path]:
-    """The finished runs of a setting, by seed."""
-    return [folder for seed in range(9) if (folder := finished(OUT, f"{setting}-{seed}")) is not None]
-
-
-def tokens(folder: Path, language: str) -> float:
-    """What a language had, by the run's ledger."""
-    lines = [x for x in read_run(folder).metrics if x["metric"] == "tokens" and x.get("language") == language]
-    return float(lines[-1]["value"])
-
-
-def law(name: str = "mono", language: str = "en-Latn") -> ScalingFit:
-    """Fitted to all monolingual runs that are finished."""
-    folders = [folder for size in SIZES for folder in runs(f"{name}-{size}")]
-    return fit(
-        [tokens(folder, language) for folder in folders],
-        [scored(folder)[language] for folder in folders],
-        unit=TOKENS,
-    )
-
-
-TOKENS = STEPS * ROWS * LENGTH
-MILLIONS = round(TOKENS / 1e6, 2)
-PREFACE = f"""# Language imbalance on real English
-
-Cloned languages: the same English text with pieces of its own for each clone. A GPT-2 of 3 layers, 128
-wide, {PIECES} byte-level pieces, {LENGTH} tokens a row; {STEPS} steps of {ROWS} rows, {MILLIONS} million
-tokens in all clones together (a run of the paper has 1,197 million). Perplexity by sliding
-windows of {LENGTH} tokens
-of which the last {LENGTH // 4} count, on {MOST:,} tokens of books that nothing was trained on.
-TEff is the monolingual tokens of the same perplexity over the tokens that the clone had, by the law of
-{{monolingual}} monolingual runs; its interval (95 %) is over these runs and over seeds. The second clone of
-`90-10` had a tenth of the tokens.
-
-    python benchmarks/imbalance.py monolingual 0,1,2
-    python benchmarks/imbalance.py clones all 0,1,2
-    python benchmarks/imbalance.py report
-"""
-
-
-def report() -> None:
-    """Write docs/results/imbalance.md from the runs that are there."""
-    fitted = law()
-    monolingual = sum(len(runs(f"mono-{size}")) for size in SIZES)
-    parts = [PREFACE.format(monolingual=monolingual).strip()]
-    parts += ["## Perplexity and token efficiency", "\n".join(_efficiencies(fitted))]
-    parts += ["## The law", "\n".join(_law(fitted))]
-    clones = {setting: runs(setting) for setting in SETTINGS}
-    parts += ["## Alignment of two clones", _ALIGNMENT.strip(), "\n".join(_alignments(clones))]
-    if len(lines := list(_transfers())) > 2:
-        parts += ["## Topics learnt in the first clone", _TRANSFER.strip(), "\n".join(lines)]
-    both = {setting: runs(f"fr-{setting}") for setting in FRENCH}
-    if any(both.values()):
-        parts += ["## English and French", _FRENCH_TEXT.strip(), "\n".join(_french(fitted))]
-        parts += ["### Alignment of English and French", "\n".join(_alignments(both))]
-    facts = machine()
-    parts.append(f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}.")
-    write_text(RESULT, "\n\n".join(parts) + "\n")
-
-
-def _efficiencies(fitted: ScalingFit) -> Iterator[str]:
-    yield "| setting | seeds | PPL clone 1 | PPL clone 2 | TEff clone 1 | TEff clone 2 |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for setting in SETTINGS:
-        if folders := runs(setting):
-            values = [scored(folder) for folder in folders]
-            cells = [_spread([each[tag] for each in values]) for tag in ("en-Latn", "en-Latn-x-2")]
-            for tag in ("en-Latn", "en-Latn-x-2"):
-                had = fmean(tokens(folder, tag) for folder in folders)
-                cells.append(_teff(fitted, [each[tag] for each in values], had))
-            yield " | ".join([f"| {setting}", str(len(folders)), *cells]) + " |"
-
-
-def _teff(fitted: ScalingFit, perplexities: list[float], had: float) -> str:
-    try:
-        found = fitted.efficiency(perplexities, had)
-    except DataError:
-        return "beyond the law"
-    beyond = " (extrapolated)" if found.extrapolated else ""
-    return f"{found.teff.value:.2f} [{found.teff.low:.2f}, {found.teff.high:.2f}]{beyond}"
-
-
-def _spread(values: list[float]) -> str:
-    return f"{fmean(values):.2f}" + (f" ± {pstdev(values):.2f}" if len(values) > 1 else "")
-
-
-def _law(fitted: ScalingFit) -> Iterator[str]:
-    found = fitted.law
-    yield f"1/PPL = {found.c:.4f} - {found.a:.4f} x^-{found.b:.4f}, x in units of {TOKENS:,} tokens."
-    yield ""
-    yield "| share of a run | seeds | PPL | the law of the other sizes is off by |"
-    yield "|---:|---:|---:|---:|"
-    for (size, folders), off in zip(
-        ((size, runs(f"mono-{size}")) for size in SIZES), fitted.left_out, strict=True
-    ):
-        values = [scored(folder)["en-Latn"] for folder in folders]
-        yield f"| {size} | {len(folders)} | {_spread(values)} | {100 * off:+.1f} % |"
-
-
-_ALIGNMENT = """
-At the end of the run, on 200 texts of up to 128 tokens that nothing was trained on; gradients on 40. `hidden`
-is the cosine of the states of the same token in both clones, `chance` with the text before, both with each
-clone's mean state taken away; `found` how often a text's state (mean-centred) finds its own clone among 200.
-Layers are 0 (what enters the first) to 3. Gradients: mean over the tensors of attention and feed-forward.
-"""
-
-
-def _alignments(settings: Mapping[str, list[Path]]) -> Iterator[str]:
-    yield "| setting | seeds | hidden, layers 0 to 3 | chance | found | gradient |"
-    yield "|---|---:|---|---|---|---:|"
-    for setting, folders in settings.items():
-        facts = [_aligned(folder) for folder in folders]
-        if facts := [each for each in facts if each]:
-            cells = [
-                " ".join(f"{fmean(each[name, layer, ''] for each in facts):.2f}" for layer in range(4))
-                for name in (
-                    "hidden_cosine_centred",
-                    "hidden_cosine_chance_centred",
-                    "retrieval_accuracy_centred",
-                )
-            ]
-            gradient = [
-                fmean(each["gradient_cosine", None, part] for part in ("attention", "feedforward"))
-                for each in facts
-            ]
-            yield " | ".join([f"| {setting}", str(len(facts)), *cells, _spread(gradient)]) + " |"
-
-
-def _aligned(folder: Path) -> dict[tuple[str, int | None, str], float]:
-    """By metric, layer and part, of the first clone with the second."""
-    return {
-        (x["metric"], x.get("layer"), x.get("part") or ""): x["value"]
-        for x in read_run(folder).metrics
-        if x.get("split") == "aligned" and x.get("language") == "en-Latn" and not x.get("frequency")
-    }
-
-
-_TRANSFER = """
-SIB-200, English: fine-tuned on 701 items read by the first clone's tokenizer, tested on 204 items in both;
-accuracy in per cent. Chance is 14, the largest class 25.
-"""
-
-
-def _transfers() -> Iterator[str]:
-    yield "| setting | seeds | clone 1 | clone 2, zero-shot |"
-    yield "|---|---:|---:|---:|"
-    for setting in SETTINGS:
-        if folders := runs(f"topic-{setting}"):
-            cells = [
-                _spread([100 * _accuracy(folder, tag) for folder in folders])
-                for tag in ("en-Latn", "en-Latn-x-2")
-            ]
-            yield " | ".join([f"| {setting}", str(len(folders)), *cells]) + " |"
-
-
-def _accuracy(folder: Path, tag: str) -> float:
-    lines = read_run(folder).metrics
-    wanted = {"split": "test", "metric": "accuracy", "language": tag}
-    return next(x["value"] for x in lines if all(x.get(key) == value for key, value in wanted.items()))
-
-
-_FRENCH_TEXT = """
-The same model and steps; a vocabulary of 512 pieces for each language, side by side (`disjoint`) or with
-equal pieces under one id (`anchored`); the number is the share of French, or its course. French has a law of
-its own.
-"""
-
-
-def _french(english: ScalingFit) -> Iterator[str]:
-    french_law = law("mono-fr", "fr-Latn")
-    yield "| setting | seeds | PPL English | PPL French | TEff English | TEff French |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for setting in FRENCH:
-        if folders := runs(f"fr-{setting}"):
-            cells, laws = [], {"en-Latn": english, "fr-Latn": french_law}
-            for tag in laws:
-                cells.append(_spread([scored(folder)[tag] for folder in folders]))
-            for tag, fitted in laws.items():
-                had = fmean(tokens(folder, tag) for folder in folders)
-                cells.append(_teff(fitted, [scored(folder)[tag] for folder in folders], had))
-            yield " | ".join([f"| {setting}", str(len(folders)), *cells]) + " |"
-
 
 def _each(what: Any, names: Mapping[str, Any], settings: str, seeds: str) -> None:
     for seed in map(int, seeds.split(",")):
@@ -467,10 +246,11 @@ COMMANDS: dict[str, Any] = {
     "monolingual": lambda seeds: _each(monolingual, SIZES, "all", seeds),
     "transfer": lambda settings, seeds: _each(transferred, _two_clones(), settings, seeds),
     "french": _french_runs,
-    "report": report,
 }
 
 
 if __name__ == "__main__":
-    what, *arguments = sys.argv[1:] or ["report"]
-    COMMANDS[what](*arguments)
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        COMMANDS[sys.argv[1]](*sys.argv[2:])
+    else:
+        sys.exit(__doc__)

@@ -102,3 +102,18 @@ def test_a_compiled_model_gives_the_same_loss_and_gradients(model_type, unchecke
         loss = run(batch, scores=False).loss
         found.append((loss, *torch.autograd.grad(loss, model.parameters(), allow_unused=True)))
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+
+
+def test_padded_rows_without_a_mask_are_no_cause_for_a_warning(monkeypatch):
+    from transformers.utils import logging
+
+    told = []
+    monkeypatch.setattr(logging.get_logger("transformers").handlers[0], "emit", told.append)
+    model = small_model("gpt2")
+    batch = text_batch(model)
+    logging.warning_once.cache_clear()
+    model.base_model(batch["input_ids"])
+    assert len(told) == 1
+    logging.warning_once.cache_clear()
+    TaskModel(model, None, kind="text")(batch, scores=False)
+    assert len(told) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ from isogloss.data.prompts import Prompt
 from isogloss.data.records import Kind
 from isogloss.losses.combine import mean_over
 from isogloss.losses.logits import cross_entropy
+from isogloss.models.backbone import quiet
 from isogloss.models.entries import entry_scores, reading_only
 from isogloss.models.families import family_of
 from isogloss.models.heads import by_group, last_state
@@ -210,9 +212,11 @@ def _text_loss(model: TaskModel, batch: Mapping[str, Tensor]) -> Float[Tensor, "
     """The loss that `_tokens` finds, without the scores."""
     targets, inputs = aligned_labels(batch["labels"], model.objective), model.inputs_of(batch)
     if model.objective == "causal":
-        # Padding stands at the end of a row, and nothing looks ahead. Without a mask attention is faster.
+        # Padding stands at the end of a row, and nothing looks ahead. Without a mask attention is faster, and
+        # GPT-2 would warn of it.
         del inputs["attention_mask"]
-        hidden = model.backbone(**inputs).last_hidden_state
+        with nullcontext() if torch.compiler.is_compiling() else quiet():
+            hidden = model.backbone(**inputs).last_hidden_state
         return vocabulary_loss(model.model, hidden.flatten(0, 1), targets.flatten())
     places = targets != IGNORED
     hidden = model.backbone(**inputs).last_hidden_state[places]
