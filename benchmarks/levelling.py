@@ -154,7 +154,7 @@ MAIN: dict[str, Any] = {
     "train": files("train", ["eng"]),
 }
 """What is recommended; a variant differs from it in what it says."""
-LONG = {"steps": 240, "batch_size": 8, "learning_rate": 2e-4, "evaluate_every": 60, "checkpoint_every": None}
+LONG = {"steps": 240, "batch_size": 8, "learning_rate": 5e-4, "evaluate_every": 60, "checkpoint_every": None}
 
 
 def bare(distillation: dict[str, Any], **selection: Any) -> dict[str, Any]:
@@ -165,12 +165,14 @@ def bare(distillation: dict[str, Any], **selection: Any) -> dict[str, Any]:
 VARIANTS: dict[str, dict[str, Any]] = {
     "main": {},
     "whole": {"items": None, "training": LONG},
+    "whole-tilted": {"items": None, "training": LONG, "distillation": {"tilt": 3.0}},
     # How it is learnt.
     "pairs": {"distillation": {"aim": "pairs"}},
     "reverse": {"distillation": {"divergence": "reverse"}},
     "js": {"distillation": {"divergence": "js"}},
     "log": {"distillation": {"pooling": "log"}},
     "warm": {"distillation": {"temperature": 2.0}},
+    "tilted": {"distillation": {"tilt": 3.0}},
     "average": {"distillation": {"teacher": "average"}},
     "now": {"distillation": {"teacher": "now"}},
     "no-stop": {"distillation": {"aim": "pairs", "teacher": "now", "stop_gradient": False}},
