@@ -37,8 +37,8 @@ def tilted_mean(
 ) -> Float[Tensor, ""]:
     """log(mean(exp(tilt * value))) / tilt: between the mean (`tilt` to 0) and the largest (to infinity).
 
-    Its gradient reaches each group by softmax(tilt * value): the worse a group does, the more (tilted empirical
-    risk, Li et al. 2021, arXiv 2007.01162, over groups in the place of items).
+    Its gradient reaches each group by softmax(tilt * value): the worse a group does, the more (tilted
+    empirical risk, Li et al. 2021, arXiv 2007.01162, over groups in the place of items).
 
     Args:
         values: a loss per group, finite where the weight is not 0.
