@@ -32,6 +32,7 @@ from isogloss.methods.table import resolve, run_recipe
 from isogloss.methods.teachers import believed
 from isogloss.models.backbone import load_model, load_tokenizer
 from isogloss.models.heads import mean_pool
+from isogloss.models.quick_attention import quick_attention
 from isogloss.models.tasks import load_task_model
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
@@ -110,7 +111,7 @@ def base() -> None:
     for step in range(STEPS):
         optimiser.param_groups[0]["lr"] = PEAK * min(1, (step + 1) / 30) * (1 - step / STEPS)
         first, second = pairs(drawn, drawn.choices(collections, weights)[0])
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick_attention(model), torch.autocast("cpu", torch.bfloat16):
             likeness = embedded(first) @ embedded(second).T / HEAT
         places = torch.arange(len(first))
         loss = (cross_entropy(likeness, places) + cross_entropy(likeness.T, places)) / 2
@@ -440,7 +441,7 @@ STUDENTS = Path("runs/bistil")
 
 def distilled(language: str, teacher: str, seed: int) -> Path:
     """A student's phase 2 beside a teacher that was levelled ("levelled") or was not ("plain")."""
-    model = levelled("weak", "main", seed, tuple(FOLDERS)) if teacher == "levelled" else tuned("weak", seed)
+    model = levelled("weak", "whole", seed, tuple(FOLDERS)) if teacher == "levelled" else tuned("weak", seed)
     (student,) = STUDENTS.glob(f"*-bistil-{language}-half-0")
     tested = {"eng": "eng", language: "swh" if language == "swa" else language}
     text = {tag: str(STUDENTS / f"data/text-{tag}.txt") for tag in tested}

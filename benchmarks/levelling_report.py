@@ -100,7 +100,7 @@ the best language. One seed.
 
 STUDENTS = """
 Students of half the layers for English and one language (phase 1 as in bistil.md, from the weak base), after
-phase 2 beside the teacher of the weak base or beside that teacher levelled (`main`); accuracy in that
+phase 2 beside the teacher of the weak base or beside that teacher levelled (`whole`); accuracy in that
 language.
 """
 

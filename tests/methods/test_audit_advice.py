@@ -67,11 +67,12 @@ def rules(found):
     return [one.rule for one in advise(found, RECIPE)]
 
 
+_BEHIND = ("sw-Latn", (0.3, 0.2, 0.4))
 CASES = {
     "vocabulary": facts(premium=("sw-Latn", (2.4, 2.2, 2.6)), unknown_rate=("sw-Latn", (0.05, None, None))),
     "data": facts(parity=("sw-Latn", (0.5, 0.45, 0.55)), retrieval=("sw-Latn", (0.1, 0.05, 0.15))),
     "apart": facts(retrieval=("sw-Latn", (0.1, 0.05, 0.15))),
-    "level": facts(behind=("sw-Latn", (0.3, 0.2, 0.4))),
+    "level": facts(behind=_BEHIND),
     "conflict": facts(gradient=("sw-Latn", (-0.2, -0.3, -0.1))),
     "trim": facts(
         vocabulary={
@@ -146,15 +147,20 @@ def test_where_only_one_of_the_two_was_measured_it_decides():
     assert rules(apart) == ["data"]
 
 
-def test_what_lies_apart_is_not_told_to_level_for_its_score():
-    changed = facts(retrieval=("sw-Latn", (0.1, 0.05, 0.15)), behind=("sw-Latn", (0.3, 0.2, 0.4)))
-    assert rules(changed) == ["apart"]
+def test_a_score_that_is_behind_can_be_levelled_whether_or_not_the_language_lies_apart():
+    [near] = advise(CASES["level"], RECIPE)
+    assert "lie near it in the model" in near.means
+    _, apart = advise(facts(retrieval=("sw-Latn", (0.1, 0.05, 0.15)), behind=_BEHIND), RECIPE)
+    assert apart.rule == "level"
+    assert "lie near" not in apart.means
+    [unknown] = advise(facts(without=("retrieval",), behind=_BEHIND), RECIPE)
+    assert unknown.rule == "level"
 
 
 def test_levelling_is_told_of_the_model_that_was_scored():
     [advice] = advise(CASES["level"], RECIPE)
     assert advice.command.startswith("isogloss level runs/topics/model --task topic --source en-Latn")
-    assert "--unlabelled en-Latn=FILE --unlabelled sw-Latn=FILE" in advice.command
+    assert "--unlabelled en-Latn=FILE --unlabelled sw-Latn=FILE --train en-Latn=FILE" in advice.command
     [asked] = advise(CASES["level"] | {"task": {"task": "nli", "tuned": None}}, RECIPE | {"prompt": {}})
     assert asked.command.startswith("isogloss level runs/base/model --task nli")
     assert asked.command.endswith("--prompt PROMPT")

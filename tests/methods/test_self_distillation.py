@@ -119,7 +119,8 @@ def test_nothing_held_out_is_learnt_from_with_its_label():
     assert held_out
     assert len(material.anchor["en-Latn"]) == 40 - len(held_out)
     assert not held_out & {example.text for example in material.anchor["en-Latn"]}
-    assert gather(recipe_with(train=anchored["train"])).anchor == {}
+    assert gather(recipe_with(train=anchored["train"])).anchor == material.anchor
+    assert gather(recipe_with(**anchored | {"distillation": {"anchor": 0.0}})).anchor == {}
     with pytest.raises(DataError, match="in both train and test"):
         gather(recipe_with(**anchored | {"train": {"eng": "miniature/test:4"}}))
 

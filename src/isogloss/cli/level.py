@@ -23,6 +23,12 @@ def level(
             help="The same items in each language, joined by id; labels are not read. Repeat it.",
         ),
     ],
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train", metavar="LANGUAGE=FILE", help="Labelled, of the source: holds it while it teaches."
+        ),
+    ] = None,
     test: Annotated[
         list[str] | None,
         typer.Option("--test", metavar="LANGUAGE=FILE", help="To see who gained and who was harmed."),
@@ -66,6 +72,7 @@ def level(
         model,
         task=task,
         unlabelled=unlabelled,
+        train=train or [],
         test=test or [],
         dev=dev or [],
         source=source,

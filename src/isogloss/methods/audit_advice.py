@@ -271,18 +271,22 @@ def _apart(case: _Case) -> Advice | None:
 
 
 def _level(case: _Case) -> Advice | None:
-    """Levelling, where a language is aligned and its score is not."""
-    tags = case.in_order(case.weak_in("behind") - case.weak_in("retrieval"))
-    if not tags or not case.measured("retrieval"):
+    """Levelling, where a language does the task worse than the source."""
+    tags = case.in_order(case.weak_in("behind"))
+    if not tags:
         return None
+    near = case.in_order(set(tags) - case.weak_in("retrieval")) if case.measured("retrieval") else ()
+    aligned = (
+        f" {_names(near)} lie near it in the model, which knows more than it shows there." if near else ""
+    )
     return Advice(
         "level",
         "level",
         tags,
-        f"{_names(tags)} lie near {_name(case.source)} in the model, and yet do the task worse: the model "
-        "knows more than it shows there.",
-        (case.line("behind", tags), case.line("retrieval", tags)),
-        "Let the languages that do it well teach the others, on items without labels.",
+        f"{_names(tags)} do the task worse than {_name(case.source)}.{aligned}",
+        (case.line("behind", tags), *((case.line("retrieval", tags),) if case.measured("retrieval") else ())),
+        "Let the languages that do it well teach the others, on items without labels that stand in all of "
+        "them. It has helped languages that stand apart too, and it tells which it harmed.",
         command=_level_command(case, tags),
     )
 
@@ -293,7 +297,7 @@ def _level_command(case: _Case, tags: Sequence[str]) -> str | None:
     model = task.get("tuned") or case.facts["model"]["source"]
     given = [case.source, *(tag for tag in tags if tag != case.source)]
     files = " ".join(f"--unlabelled {tag}=FILE" for tag in given)
-    options = f"--task {task.get('task', 'TASK')} --source {case.source} {files}"
+    options = f"--task {task.get('task', 'TASK')} --source {case.source} {files} --train {case.source}=FILE"
     if case.recipe.get("prompt") is not None:
         options += " --prompt PROMPT"
     if model == case.facts["model"]["source"] and not task:

@@ -43,7 +43,8 @@ class LevelRecipe(TaskData):
         source: the language that the task was learnt in: from which the gap is measured. None without one.
         unlabelled: the same items in every language, joined by id; labels there are not read.
         items: how many of them to learn from, drawn at random; None for all that are not held out.
-        train: labelled items, for `distillation.anchor` alone; those that are held out are left out.
+        train: labelled items, which hold the source in place (`distillation.anchor`); those that are held out
+            are left out. Without any, a source may lose while it teaches.
         dev: for `guards`, labelled items in a language that has them, such as the source.
         selection: how teacher languages are found.
         distillation: what languages are drawn to.
@@ -74,6 +75,12 @@ class LevelRecipe(TaskData):
     as_name: str = "levelled"
     name: str | None = None
     seed: int = 0
+
+    @property
+    def anchor(self) -> float:
+        """What the cross-entropy on `train` weighs."""
+        said = self.distillation.anchor
+        return float(bool(self.train)) if said is None else said
 
     @model_validator(mode="after")
     def _test_or_train(self) -> LevelRecipe:
@@ -155,7 +162,7 @@ def gather(recipe: LevelRecipe) -> Material:
     dev, test = examples(recipe, "dev"), examples(recipe, "test")
     unlabelled = {"unlabelled (learnt from)": learnt.examples, "unlabelled (held out)": held_out.examples}
     refuse_shared(unlabelled | {"dev": dev, "test": test})
-    train = examples(recipe, "train") if recipe.distillation.anchor else {}
+    train = examples(recipe, "train") if recipe.anchor else {}
     refuse_shared({"train": train, "dev": dev, "test": test})
     if recipe.items is not None and recipe.items < len(learnt):
         drawn = generator(recipe.seed, "items").permutation(len(learnt))[: recipe.items]

@@ -13,6 +13,7 @@ _PLACES: dict[str, KeyPath] = {
     "MODEL": ("model",),
     "--task": ("task",),
     "--unlabelled": ("unlabelled",),
+    "--train": ("train",),
     "--test": ("test",),
     "--dev": ("dev",),
     "--source": ("source",),
@@ -30,6 +31,7 @@ def level_recipe(
     *,
     task: str,
     unlabelled: Iterable[str],
+    train: Iterable[str] = (),
     test: Iterable[str] = (),
     dev: Iterable[str] = (),
     source: str | None = None,
@@ -44,7 +46,7 @@ def level_recipe(
 
     Args:
         model, task, source, prompt, format, steps: as in `LevelRecipe`.
-        unlabelled, test, dev: `LANGUAGE=FILE` each; a language may come again.
+        unlabelled, train, test, dev: `LANGUAGE=FILE` each; a language may come again.
         selector: of `TeacherRule`.
         aim: of `SelfDistillation`.
         overrides: `key=value` assignments, the key dotted, laid over the rest.
@@ -55,7 +57,7 @@ def level_recipe(
     given: dict[str, Any] = {
         "MODEL": model,
         "--task": task,
-        **files_of({"--unlabelled": unlabelled, "--test": test, "--dev": dev}),
+        **files_of({"--unlabelled": unlabelled, "--train": train, "--test": test, "--dev": dev}),
         "--source": source,
         "--prompt": prompt,
         "--format": format,

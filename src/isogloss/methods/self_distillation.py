@@ -59,7 +59,8 @@ class SelfDistillation(Record):
         decay: "average": what stays of the running mean at each step.
         tilt: 0 counts all languages alike; the higher, the more those count that are farthest from what they
             are drawn to (`losses.combine.tilted_mean`). 1 to 3 are usual.
-        anchor: how much cross-entropy on `train`, the labelled source, weighs beside; 0 leaves it out.
+        anchor: how much cross-entropy on `train`, the labelled source, weighs beside; 0 leaves it out, None
+            is 1 where `train` is given.
         learners: "self": train on the source language's answers alone, or on each language's own.
         keep: "self": the share of the answers, the surest, to learn from.
     """
@@ -72,7 +73,7 @@ class SelfDistillation(Record):
     teacher: Literal["start", "average", "now"] = "start"
     decay: float = Field(default=0.99, gt=0, lt=1)
     tilt: float = Field(default=0.0, ge=0, le=100)
-    anchor: float = Field(default=0.0, ge=0)
+    anchor: float | None = Field(default=None, ge=0)
     learners: Literal["source", "all"] = "all"
     keep: float = Field(default=0.5, gt=0, le=1)
 
@@ -142,7 +143,7 @@ def teach(
     outcome = train(
         levelling,
         _batches(model, tokenizer, recipe, material, languages, told),
-        LevelStep(languages, rule.anchor, rule.tilt),
+        LevelStep(languages, recipe.anchor, rule.tilt),
         plan=plan,
         run=run,
         phase=PHASE,
@@ -238,7 +239,7 @@ def _batches(
     batches = aligned_batches(
         features, pad_id=padding_id(tokenizer), batch_size=size, seed=derive(recipe.seed, PHASE), told=told
     )
-    if not recipe.distillation.anchor:
+    if not recipe.anchor:
         return batches
     labelled = [example for found in material.anchor.values() for example in found]
     seed = derive(recipe.seed, PHASE, "anchor")
