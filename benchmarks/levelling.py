@@ -166,14 +166,12 @@ def bare(distillation: dict[str, Any], **selection: Any) -> dict[str, Any]:
 VARIANTS: dict[str, dict[str, Any]] = {
     "main": {},
     "whole": {"items": None, "training": LONG},
-    "whole-tilted": {"items": None, "training": LONG, "distillation": {"tilt": 3.0}},
     # How it is learnt.
     "pairs": {"distillation": {"aim": "pairs"}},
     "reverse": {"distillation": {"divergence": "reverse"}},
     "js": {"distillation": {"divergence": "js"}},
     "log": {"distillation": {"pooling": "log"}},
     "warm": {"distillation": {"temperature": 2.0}},
-    "tilted": {"distillation": {"tilt": 3.0}},
     "average": {"distillation": {"teacher": "average"}},
     "now": {"distillation": {"teacher": "now"}},
     "no-stop": {"distillation": {"aim": "pairs", "teacher": "now", "stop_gradient": False}},

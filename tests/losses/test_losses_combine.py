@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from isogloss.core.errors import UserError
-from isogloss.losses.combine import combine, mean_over, tilted_mean
+from isogloss.losses.combine import combine, mean_over
 
 
 def test_the_total_is_the_weighted_sum_of_means():
@@ -53,38 +51,3 @@ def test_a_mean_over_nothing_is_zero_with_zero_gradients():
     mean.backward()
     assert mean.item() == 0
     assert values.grad.tolist() == [0, 0]
-
-
-LOSSES = st.lists(st.floats(0, 5), min_size=1, max_size=5)
-
-
-@given(LOSSES, st.floats(0.01, 50))
-def test_a_tilted_mean_lies_between_the_mean_and_the_largest(values, tilt):
-    found = tilted_mean(torch.tensor(values), torch.ones(len(values)), tilt).item()
-    assert sum(values) / len(values) - 1e-4 <= found <= max(values) + 1e-4
-
-
-def test_a_tilted_mean_is_the_mean_at_0_and_near_it():
-    values, weight = torch.tensor([0.5, 2.0, 1.0]), torch.tensor([1.0, 2.0, 3.0])
-    mean = (values * weight).sum() / 6
-    assert tilted_mean(values, weight, 0.0) == mean
-    torch.testing.assert_close(tilted_mean(values, weight, 1e-3), mean, rtol=1e-3, atol=1e-3)
-
-
-def test_a_tilted_mean_draws_at_each_group_by_how_far_it_is():
-    values, weight = torch.tensor([0.5, 2.0, 1.0], requires_grad=True), torch.tensor([1.0, 2.0, 3.0])
-    tilted_mean(values, weight, 2.0).backward()
-    expected = weight * (2.0 * values.detach()).exp()
-    torch.testing.assert_close(values.grad, expected / expected.sum())
-
-
-def test_groups_without_weight_are_left_out_of_a_tilted_mean():
-    values = torch.tensor([9.0, 1.0], requires_grad=True)
-    found = tilted_mean(values, torch.tensor([0.0, 4.0]), 3.0)
-    found.backward()
-    torch.testing.assert_close(found, torch.tensor(1.0))
-    assert values.grad.tolist() == [0.0, 1.0]
-    nothing = tilted_mean(values, torch.zeros(2), 3.0)
-    nothing.backward()
-    assert nothing.item() == 0.0
-    assert values.grad.tolist() == [0.0, 1.0]

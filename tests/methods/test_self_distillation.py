@@ -52,16 +52,6 @@ def test_an_anchor_is_added_by_its_weight():
     assert LevelStep(("a", "b"), anchor=2.0)(Told(), batch)["loss"] == 3.0
 
 
-def test_a_tilt_lets_the_languages_count_more_that_are_farthest_away():
-    batch = {"level": torch.tensor([1.0, 3.0], requires_grad=True), "targets": torch.ones(2)}
-    for tilt in (0.0, 2.0):
-        LevelStep(("a", "b"), anchor=0.0, tilt=tilt)(Told(), batch)["loss"].backward()
-        near, far = batch["level"].grad.tolist()
-        assert near + far == pytest.approx(1.0)
-        assert (far > near) == (tilt > 0)
-        batch["level"].grad = None
-
-
 @pytest.mark.parametrize(
     ("settings", "chosen"),
     [

@@ -32,30 +32,6 @@ def mean_over(
     return counted.sum() / weight.sum().clamp(min=1)
 
 
-def tilted_mean(
-    values: Float[Tensor, " groups"], weight: Float[Tensor, " groups"], tilt: float
-) -> Float[Tensor, ""]:
-    """log(mean(exp(tilt * value))) / tilt: between the mean (`tilt` to 0) and the largest (to infinity).
-
-    Its gradient reaches each group by softmax(tilt * value): the worse a group does, the more (tilted
-    empirical risk, Li et al. 2021, arXiv 2007.01162, over groups in the place of items).
-
-    Args:
-        values: a loss per group, finite where the weight is not 0.
-        weight: of each group in the mean, 0 or more.
-        tilt: 0 or more; 0 is the weighted mean itself.
-
-    Returns:
-        A number in the values' range; 0 with zero gradients when all weights are 0.
-    """
-    total = weight.sum()
-    values = torch.where(weight > 0, values, 0.0)
-    if not tilt:
-        return (values * weight).sum() / total.clamp(min=1)
-    shares = torch.where(total > 0, weight, 1.0) / torch.where(total > 0, total, float(len(weight)))
-    return (tilt * values + shares.log()).logsumexp(0) / tilt
-
-
 @dataclass(frozen=True)
 class Combined:
     """A loss and what it is made of.

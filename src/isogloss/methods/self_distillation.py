@@ -24,7 +24,6 @@ from isogloss.data.pieces import padding_id
 from isogloss.data.records import Example
 from isogloss.data.tasks import TASKS
 from isogloss.evaluate.predict import row_length
-from isogloss.losses.combine import tilted_mean
 from isogloss.losses.divergence import Form, Pooling
 from isogloss.methods.guards import Guard, Judge
 from isogloss.methods.rows import rows_for_task
@@ -57,8 +56,6 @@ class SelfDistillation(Record):
         teacher: the weights that teach: those of the "start"; the "average" of all since, with `decay`; or
             those of "now", as published, which can draw every language to one class.
         decay: "average": what stays of the running mean at each step.
-        tilt: 0 counts all languages alike; the higher, the more those count that are farthest from what they
-            are drawn to (`losses.combine.tilted_mean`). 1 to 3 are usual.
         anchor: how much cross-entropy on `train`, the labelled source, weighs beside; 0 leaves it out, None
             is 1 where `train` is given.
         learners: "self": train on the source language's answers alone, or on each language's own.
@@ -72,7 +69,6 @@ class SelfDistillation(Record):
     stop_gradient: bool = True
     teacher: Literal["start", "average", "now"] = "start"
     decay: float = Field(default=0.99, gt=0, lt=1)
-    tilt: float = Field(default=0.0, ge=0, le=100)
     anchor: float | None = Field(default=None, ge=0)
     learners: Literal["source", "all"] = "all"
     keep: float = Field(default=0.5, gt=0, le=1)
@@ -143,7 +139,7 @@ def teach(
     outcome = train(
         levelling,
         _batches(model, tokenizer, recipe, material, languages, told),
-        LevelStep(languages, recipe.anchor, rule.tilt),
+        LevelStep(languages, recipe.anchor),
         plan=plan,
         run=run,
         phase=PHASE,
@@ -179,19 +175,17 @@ class LevelStep:
     Attributes:
         languages: their tags, in a batch's order.
         anchor: weight of the cross-entropy on labelled items.
-        tilt: towards the languages that are farthest from what they are drawn to.
     """
 
     languages: Sequence[str]
     anchor: float
-    tilt: float = 0.0
 
     def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Losses:
         """Losses of a batch, as `training.update` wants them."""
         found = model(batch)
         drawn, targets = found["level"], found["targets"]
         weight = targets.sum()
-        loss = tilted_mean(drawn, targets, self.tilt)
+        loss = (drawn * targets).sum() / weight.clamp(min=1)
         logged = {f"level/{tag}": drawn[place] for place, tag in enumerate(self.languages)}
         if self.anchor:
             loss, logged = loss + self.anchor * found["anchor"], logged | {"anchor": found["anchor"]}
