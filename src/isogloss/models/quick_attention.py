@@ -30,12 +30,15 @@ def quick_attention(model: Any) -> Iterator[None]:
         model: a transformers model. One whose attention is not the fused one keeps its own, and so does one
             that computes layers again in the backward pass, which would find this block left.
     """
-    again = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
-    if again or torch.compiler.is_compiling() or model.device.type != "cpu":
+    if torch.compiler.is_compiling() or model.device.type != "cpu" or _runs_layers_again(model):
         yield
         return
     with attending(model, NAME, attend, only_fused=True):
         yield
+
+
+def _runs_layers_again(model: nn.Module) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 def attend(
