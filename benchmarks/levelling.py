@@ -364,12 +364,12 @@ def nli(task: str, seed: int) -> Path:
     learnt = run(
         {
             "method": "finetune",
-            "model": str(BASES["better"]),
+            "model": str(BASES["weak"]),
             "task": name,
             "train": parts(task, ["en"], range(1600)),
             "training": {"epochs": 4, "batch_size": 32, "learning_rate": 3e-4},
             "seed": seed,
-            "name": f"{task}-better-{seed}",
+            "name": f"{task}-weak-{seed}",
         }
         | test
         | english
