@@ -77,8 +77,8 @@ A cell is the mean over seeds with the standard deviation; accuracies in per cen
 is the mean of the three lowest languages, `gap` English minus the mean of the others, `sd` the standard
 deviation over languages; changes are relative to the start, with a 95 % interval over seeds (Student's t)
 where there are three or more. `harmed`: how many languages fell with an interval over items that excludes 0
-(95 %), of all seeds together, and in brackets how many of these are teachers; `back`: how many runs the guards
-ended with the model from before.
+(95 %), of all seeds together, and in brackets how many of these are teachers; `back`: how many runs the
+guards ended with the model from before.
 
     python benchmarks/levelling.py base
     python benchmarks/levelling.py level weak whole 0,1,2,3,4 20
@@ -134,9 +134,12 @@ def _seeds(records: Mapping[str, Facts], name: str) -> list[Facts]:
     return [records[f"{name}-{seed}"] for seed in range(20) if f"{name}-{seed}" in records]
 
 
-_COLUMNS = "variant, seeds, English, others, worst 3, gap, sd, gap change, sd change, harmed, back".split(
-    ", "
-)
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+_COLUMNS = ("seeds", "English", "others", "worst 3", "gap", "sd", "gap change", "sd change", "harmed", "back")
+_HEAD = (_line(["variant", *_COLUMNS]), _line(["---", *["---:"] * len(_COLUMNS)]))
 
 
 def _effects(records: Mapping[str, Facts], base: str, count: int) -> Iterator[str]:
@@ -181,10 +184,6 @@ def _relative(found: Sequence[Facts], key: str) -> str:
 def _percent(values: Sequence[float]) -> str:
     spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
     return f"{100 * fmean(values):.1f}{spread}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _selections(records: Mapping[str, Facts]) -> Iterator[str]:
