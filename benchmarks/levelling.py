@@ -166,6 +166,7 @@ def bare(distillation: dict[str, Any], **selection: Any) -> dict[str, Any]:
 VARIANTS: dict[str, dict[str, Any]] = {
     "main": {},
     "whole": {"items": None, "training": LONG},
+    "whole-light": {"items": None, "training": LONG, "distillation": {"anchor": 0.2}},
     # How it is learnt.
     "pairs": {"distillation": {"aim": "pairs"}},
     "reverse": {"distillation": {"divergence": "reverse"}},
@@ -439,7 +440,8 @@ STUDENTS = Path("runs/bistil")
 
 def distilled(language: str, teacher: str, seed: int) -> Path:
     """A student's phase 2 beside a teacher that was levelled ("levelled") or was not ("plain")."""
-    model = levelled("weak", "whole", seed, tuple(FOLDERS)) if teacher == "levelled" else tuned("weak", seed)
+    plain = tuned("weak", seed)
+    model = levelled("weak", "whole-light", seed, tuple(FOLDERS)) if teacher == "levelled" else plain
     (student,) = STUDENTS.glob(f"*-bistil-{language}-half-0")
     tested = {"eng": "eng", language: "swh" if language == "swa" else language}
     text = {tag: str(STUDENTS / f"data/text-{tag}.txt") for tag in tested}
