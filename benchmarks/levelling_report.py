@@ -68,10 +68,11 @@ aligned). The weak base is `mini`, a ModernBERT of 10.2M parameters that saw 27 
 is `mini` after 500 steps of drawing translations together (mean-pooled states, 48 pairs a step). Both learnt
 the task in English alone (701 items, 6 epochs, mean of all states); levelling reads 240 of the training
 items, without labels, in all its languages, for 60 steps of 8 items at a learning rate of 2e-4 (`whole`: all
-596 that are not held out, for 240 steps at 5e-4; `whole-light`: with a fifth of the anchor). 15 % of the items
-are held out for the guards. `main` draws every language to the consensus of the teachers that agree with
-English, with cross-entropy on the English training labels beside it (the anchor); the other variants of ten
-languages differ from it in one thing each, and those after `reliability` learn without labels, as published.
+596 that are not held out, for 240 steps at 5e-4; `whole-light`: with a fifth of the anchor). 15 % of the
+items are held out for the guards. `main` draws every language to the consensus of the teachers that agree
+with English, with cross-entropy on the English training labels beside it (the anchor); the other variants of
+ten languages differ from it in one thing each, and those after `reliability` learn without labels, as
+published.
 
 A cell is the mean over seeds with the standard deviation; accuracies in per cent on the test sets. `worst 3`
 is the mean of the three lowest languages, `gap` English minus the mean of the others, `sd` the standard
