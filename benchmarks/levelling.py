@@ -47,7 +47,10 @@ FOLDERS = {
 TEN = tuple(FOLDERS)[:10]
 """The languages of the ablations; those of the main runs are all twenty."""
 
-BASES = {"weak": SHARED / "models" / "mini", "better": OUT / "data" / "better"}
+MINI = SHARED / "models" / "mini"
+BASES = {"weak": MINI, "half": MINI, "better": OUT / "data" / "better"}
+"""`half` learns the task from the first half of the English items, and is levelled on the other half."""
+HALF = 350
 
 # The better base: mean-pooled states of translations drawn together (translation ranking, as in LaBSE).
 
@@ -131,6 +134,23 @@ def files(split: str, tags: Sequence[str] = tuple(FOLDERS)) -> dict[str, str]:
     return {tag: str(next((SIB / FOLDERS[tag]).glob(f"{split}.tsv*"))) for tag in tags}
 
 
+def learnt(name: str) -> dict[str, str]:
+    """The English items that a base learns the task from."""
+    return _half(["eng"], range(HALF)) if name == "half" else files("train", ["eng"])
+
+
+def unlabelled_items(name: str, tags: Sequence[str]) -> dict[str, str]:
+    """What it is levelled on: the same items in other languages, or items that it has not seen."""
+    return _half(tags, range(HALF, 701)) if name == "half" else files("train", tags)
+
+
+def _half(tags: Sequence[str], rows: range) -> dict[str, str]:
+    return {
+        tag: part(f"sib-{tag}-{rows.start}.tsv", Path(file), rows, header=True)
+        for tag, file in files("train", tags).items()
+    }
+
+
 def tuned(name: str, seed: int) -> Path:
     """The task learnt in English, with the mean of all states."""
     return run(
@@ -138,7 +158,7 @@ def tuned(name: str, seed: int) -> Path:
             "method": "finetune",
             "model": str(BASES[name]),
             "task": "topic",
-            "train": files("train", ["eng"]),
+            "train": learnt(name),
             "dev": files("dev", ["eng"]),
             "test": files("test"),
             "max_length": 64,
@@ -152,7 +172,6 @@ def tuned(name: str, seed: int) -> Path:
 MAIN: dict[str, Any] = {
     "distillation": {"aim": "consensus", "anchor": 1.0},
     "selection": {"selector": "source"},
-    "train": files("train", ["eng"]),
 }
 """What is recommended; a variant differs from it in what it says."""
 LONG = {"steps": 240, "batch_size": 8, "learning_rate": 5e-4, "evaluate_every": 60, "checkpoint_every": None}
@@ -196,10 +215,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def variant_of(name: str, languages: int) -> dict[str, Any]:
+def variant_of(name: str, base_: str, languages: int) -> dict[str, Any]:
     """Its recipe: `MAIN` with what the variant says. Thresholds there count in shares of the mean score."""
     changes = VARIANTS[name]
-    found = {**MAIN, **changes}
+    found = {**MAIN, "train": learnt(base_), **changes}
     for part_ in ("distillation", "selection"):
         found[part_] = MAIN[part_] | changes.get(part_, {})
     selection = found["selection"]
@@ -221,7 +240,7 @@ def levelled(name: str, variant: str, seed: int, tags: Sequence[str]) -> Path:
             "model": str(tuned(name, seed) / "model"),
             "task": "topic",
             "source": "eng",
-            "unlabelled": files("train", tags),
+            "unlabelled": unlabelled_items(name, tags),
             "dev": files("dev", ["eng"]),
             "test": files("test", tags),
             "items": 240,
@@ -231,7 +250,7 @@ def levelled(name: str, variant: str, seed: int, tags: Sequence[str]) -> Path:
             "seed": seed,
             "name": f"level-{name}-{variant}-{len(tags)}-{seed}",
         }
-        | variant_of(variant, len(tags))
+        | variant_of(variant, name, len(tags))
     )
 
 

@@ -66,7 +66,8 @@ PREFACE = """# Levelling on real data
 SIB-200 topics (seven classes; 701 training, 99 development, 204 test items in each of twenty languages,
 aligned). The weak base is `mini`, a ModernBERT of 10.2M parameters that saw 27 million tokens; the better one
 is `mini` after 500 steps of drawing translations together (mean-pooled states, 48 pairs a step). Both learnt
-the task in English alone (701 items, 6 epochs, mean of all states); levelling reads 240 of the training
+the task in English alone (701 items, 6 epochs, mean of all states; `half`: the weak one from 350 items, and
+levelled on the others, of which it has seen nothing); levelling reads 240 of the training
 items, without labels, in all its languages, for 60 steps of 8 items at a learning rate of 2e-4 (`whole`: all
 596 that are not held out, for 240 steps at 5e-4; `whole-light`: with a fifth of the anchor). 15 % of the
 items are held out for the guards. `main` draws every language to the consensus of the teachers that agree
