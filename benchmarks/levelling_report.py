@@ -116,10 +116,7 @@ def page(records: Mapping[str, Facts]) -> str:
     for count in (20, 10):
         for base in BASES:
             if lines := list(_effects(records, base, count)):
-                parts += [
-                    f"## {base} base, {count} languages",
-                    "\n".join([_line(_COLUMNS), _line(["---", *["---:"] * 10]), *lines]),
-                ]
+                parts += [f"## {base} base, {count} languages", "\n".join([*_HEAD, *lines])]
     for title, text, lines in (
         ("Selectors", SELECTION, list(_selections(records))),
         ("Other tasks", OTHERS, list(_others(records))),
