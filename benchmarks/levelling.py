@@ -174,6 +174,7 @@ MAIN: dict[str, Any] = {
     "selection": {"selector": "source"},
 }
 """What is recommended; a variant differs from it in what it says."""
+GUARDS = {"held_out": 0.15, "tolerance": 0.1, "collapse": 0.25}
 LONG = {"steps": 240, "batch_size": 8, "learning_rate": 5e-4, "evaluate_every": 60, "checkpoint_every": None}
 
 
@@ -185,7 +186,12 @@ def bare(distillation: dict[str, Any], **selection: Any) -> dict[str, Any]:
 VARIANTS: dict[str, dict[str, Any]] = {
     "main": {},
     "whole": {"items": None, "training": LONG},
-    "whole-light": {"items": None, "training": LONG, "distillation": {"anchor": 0.2}},
+    "whole-light": {
+        "items": None,
+        "training": LONG,
+        "distillation": {"anchor": 0.2},
+        "guards": GUARDS | {"patience": 2},
+    },
     # How it is learnt.
     "pairs": {"distillation": {"aim": "pairs"}},
     "reverse": {"distillation": {"divergence": "reverse"}},
@@ -245,7 +251,7 @@ def levelled(name: str, variant: str, seed: int, tags: Sequence[str]) -> Path:
             "test": files("test", tags),
             "items": 240,
             "max_length": 64,
-            "guards": {"held_out": 0.15, "tolerance": 0.1, "collapse": 0.25},
+            "guards": GUARDS,
             "training": {**TRAINING, "checkpoint_every": None},
             "seed": seed,
             "name": f"level-{name}-{variant}-{len(tags)}-{seed}",

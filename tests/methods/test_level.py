@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from isogloss.core.errors import DataError, RecipeError
-from isogloss.methods.guards import GuardRule, Judge
+from isogloss.methods.guards import Guard, GuardRule, Judge
 from isogloss.methods.level import LevelRecipe, gather
 from isogloss.methods.planning import plan
 from isogloss.methods.self_distillation import surest
@@ -152,6 +153,23 @@ def test_a_teacher_that_falls_ends_the_training_and_the_model_from_before_is_put
     after, before = (load_task_model(place)[0] for place in (run.folder / "model", topics))
     same = all(torch.equal(a, b) for a, b in zip(after.parameters(), before.parameters(), strict=True))
     assert same == bool(guards["put_back"])
+
+
+def complaining(verdicts, patience):
+    """What a guard says of one verdict after another, taken up from its state each time."""
+    judge, said, state = SimpleNamespace(last=SimpleNamespace(entropy={})), [], {"in_a_row": 0}
+    for judge.verdict in verdicts:
+        guard = Guard(judge, patience=patience)
+        guard.load_state_dict(state, main=True)
+        refusal = guard.after_evaluation(None, {})
+        said.append(refusal and refusal.ends)
+        state = guard.state_dict()
+    return said
+
+
+def test_a_guard_ends_the_training_when_it_has_complained_often_enough_in_a_row():
+    assert complaining(["fell", "fell"], patience=1) == [True, True]
+    assert complaining(["fell", None, "fell", "fell"], patience=2) == [False, None, False, True]
 
 
 def test_a_model_that_says_the_same_of_everything_is_complained_of(topics):

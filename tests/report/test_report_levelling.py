@@ -149,7 +149,7 @@ def test_a_training_that_was_stopped_says_why(tmp_path):
     folder = run_folders.level(tmp_path / "run", refused=REASON)
     _, words = page_of(folder, tmp_path)
     assert (
-        "The guards stopped it after 80 steps, and the weights of step 60 stayed: the teacher English"
+        "The guards refused what came of 80 steps, and the weights of step 60 stayed: the teacher English"
         in words
     )
 

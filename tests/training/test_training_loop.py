@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from isogloss.core.errors import CheckpointError, RecipeError, UserError
-from isogloss.training.hooks import Hook
+from isogloss.training.hooks import Hook, Refusal
 from isogloss.training.loop import train
 
 
@@ -194,12 +194,12 @@ class Veto(Hook):
 
     name = "veto"
 
-    def __init__(self, at):
-        self.at, self.seen = at, 0
+    def __init__(self, *at, ends=True):
+        self.at, self.ends, self.seen = at, ends, 0
 
     def after_evaluation(self, moment, scores):
         self.seen += 1
-        return "fell" if self.seen == self.at else None
+        return Refusal("fell", ends=self.ends) if self.seen in self.at else None
 
 
 @pytest.mark.parametrize(("select", "best"), [("macro", 4), ("last", None)])
@@ -220,6 +220,24 @@ def test_a_hook_that_refuses_weights_ends_the_training_at_the_best_from_before(t
     )
     assert outcome.refused == "fell"
     assert same_bits(weights_of(again), weights_of(model))
+
+
+def test_weights_that_are_refused_for_now_are_passed_by(tmp_path):
+    scores = iter([0.1, 0.9, 0.5])
+    _, outcome, _ = trained(
+        tmp_path, steps=6, evaluate_every=2, evaluate=lambda model: {"en-Latn": next(scores)},
+        hooks=[Veto(2, ends=False)],
+    )  # fmt: skip
+    assert (outcome.step, outcome.refused, outcome.best_step) == (6, None, 6)
+
+
+def test_the_last_weights_refused_leave_the_best_from_before(tmp_path):
+    scores = iter([0.1, 0.5, 0.9])
+    _, outcome, _ = trained(
+        tmp_path, steps=6, evaluate_every=2, evaluate=lambda model: {"en-Latn": next(scores)},
+        hooks=[Veto(3, ends=False)],
+    )  # fmt: skip
+    assert (outcome.step, outcome.refused, outcome.best_step) == (6, "fell", 4)
 
 
 def test_selecting_a_language_that_is_not_evaluated_is_refused(tmp_path):

@@ -26,7 +26,7 @@ from isogloss.data.records import Example
 from isogloss.evaluate.suite import evaluate
 from isogloss.methods.teachers import believed
 from isogloss.models.tasks import TaskModel
-from isogloss.training.hooks import Hook, Moment
+from isogloss.training.hooks import Hook, Moment, Refusal
 
 
 class GuardRule(Record):
@@ -41,12 +41,15 @@ class GuardRule(Record):
         collapse: training stops when the entropy of a language's answers over the held-out items falls below
             this share of what it was before, and it agrees less with the vote: when it hardly tells items
             apart any more. One that was near chance may pass through one class on its way up.
+        patience: evaluations in a row with something to complain of before training stops. The weights of
+            none of them are kept, but at a high learning rate languages may fall first and rise later.
     """
 
     held_out: float = Field(default=0.2, gt=0, lt=1)
     choose_by: Literal["agreement", "source"] = "agreement"
     tolerance: float = Field(default=0.05, ge=0, lt=1)
     collapse: float = Field(default=0.25, ge=0, le=1)
+    patience: int = Field(default=1, ge=1)
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,22 @@ class Guard(Hook):
 
     name = "guard"
 
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
+    def __init__(self, judge: Judge, *, patience: int = 1) -> None:
+        self._judge, self._patience, self._in_a_row = judge, patience, 0
 
-    def after_evaluation(self, moment: Moment, scores: Mapping[str, float]) -> str | None:
+    def after_evaluation(self, moment: Moment, scores: Mapping[str, float]) -> Refusal | None:
         """Log what the judge saw, and say what it complains of."""
         if is_main():
             for tag, entropy in self._judge.last.entropy.items():
                 moment.log("entropy", entropy, split="dev", language=tag)
-        return from_main(self._judge.verdict if is_main() else None)
+        verdict = from_main(self._judge.verdict if is_main() else None)
+        self._in_a_row = self._in_a_row + 1 if verdict else 0
+        return Refusal(verdict, ends=self._in_a_row >= self._patience) if verdict else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many complaints there were in a row."""
+        return {"in_a_row": self._in_a_row}
+
+    def load_state_dict(self, state: Mapping[str, Any], *, main: bool) -> None:
+        """Take it back."""
+        self._in_a_row = state["in_a_row"]

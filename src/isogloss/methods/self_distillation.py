@@ -146,7 +146,7 @@ def teach(
         seed=recipe.seed,
         evaluate=judge,
         metric="agreement" if recipe.guards.choose_by == "agreement" else TASKS[recipe.task].metrics[0],
-        hooks=[Guard(judge), *([Average()] if rule.second_model else [])],
+        hooks=[Guard(judge, patience=recipe.guards.patience), *([Average()] if rule.second_model else [])],
     )
     if rows is not None:
         rows.put_back()

@@ -57,7 +57,7 @@ def ending(facts: Facts) -> str:
     if guards["refused"]:
         why = spelt_out(guards["refused"], facts)
         kept = f"the weights of step {guards['kept_step']:,} stayed"
-        return f"The guards stopped it after {steps}, and {kept}: {why}."
+        return f"The guards refused what came of {steps}, and {kept}: {why}."
     return f"Of {steps} the weights of step {guards['kept_step']:,} were kept; the guards refused none."
 
 

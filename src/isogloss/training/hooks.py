@@ -36,6 +36,19 @@ class Moment:
         self.run.log(metric, value, phase=self.phase, step=self.step, **more)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What a hook has against the weights that were just evaluated: they are not kept.
+
+    Attributes:
+        reason: in words.
+        ends: whether the training ends with it.
+    """
+
+    reason: str
+    ends: bool = True
+
+
 class Hook:
     """Does nothing at every moment; a hook overrides those it needs.
 
@@ -54,12 +67,11 @@ class Hook:
     def after_step(self, moment: Moment, micros: Sequence[Micro]) -> None:
         """After each optimiser step; gradients are still there. `micros` are this process's."""
 
-    def after_evaluation(self, moment: Moment, scores: Mapping[str, float]) -> str | None:
+    def after_evaluation(self, moment: Moment, scores: Mapping[str, float]) -> Refusal | None:
         """After each evaluation, with its number per language.
 
         Returns:
-            Why these weights must not be kept, which also ends the training; None to go on. Every process
-            must return the same.
+            Why these weights must not be kept; None to go on. Every process must return the same.
         """
         return None
 

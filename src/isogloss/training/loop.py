@@ -55,8 +55,8 @@ class Outcome:
         best_step: the step whose weights the model now has; None where nothing was selected: no evaluation,
             or `select` is last.
         best_scores: its evaluation, a number per language; empty where nothing was selected.
-        refused: why a hook ended the training and refused its last weights; None where none did. The model
-            then has the best weights from before, or, where `best_step` is None, still those refused.
+        refused: why a hook refused the weights that were evaluated last; None where none did. The model then
+            has the best weights from before, or, where `best_step` is None, still those refused.
         resumed_from: the step of the checkpoint that this process began from; None if from the start.
         seconds: of this process.
     """
@@ -324,9 +324,10 @@ class _Loop:
             moment.log(self.metric, value, split="dev", language=language)
         if scores:
             moment.log(self.metric, math.fsum(scores.values()) / len(scores), split="dev")
-        if refusals := [found for found in self._each_hook("after_evaluation", scores) if found]:
-            self._standing.refused = "; ".join(refusals)
-            self._standing.stopped_early = True
+        refusals = [found for found in self._each_hook("after_evaluation", scores) if found]
+        self._standing.refused = "; ".join(refusal.reason for refusal in refusals) or None
+        if refusals:
+            self._standing.stopped_early = any(refusal.ends for refusal in refusals)
             return False
         return self.plan.select != "last" and self._judge(scores)
 
