@@ -359,7 +359,7 @@ def _classifier(states: torch.Tensor, gold: torch.Tensor) -> torch.nn.Linear:
 # Other tasks, as far as a small model can learn them, and two without any label
 
 
-def part(name: str, file: Path, rows: range, *, header: bool = False) -> str:
+def part(name: str, file: Path, rows: Sequence[int], *, header: bool = False) -> str:
     """Some lines of a file as a file of their own, made once."""
     target = OUT / "data" / name
     if not target.exists():
@@ -369,13 +369,22 @@ def part(name: str, file: Path, rows: range, *, header: bool = False) -> str:
     return str(target)
 
 
-def parts(task: str, tags: Sequence[str], rows: range) -> dict[str, str]:
-    """Lines of the labelled dev files of XNLI or PAWS-X, by language."""
+def parts(task: str, tags: Sequence[str], rows: range, *, apart_from: range = range(0)) -> dict[str, str]:
+    """Lines of the labelled dev files of XNLI or PAWS-X, by language.
+
+    Args:
+        apart_from: lines, of which none may stand among these in any language: both files repeat some.
+    """
     folder = SHARED / "data" / ("nli/xnli" if task == "xnli" else "paraphrase/pawsx")
-    return {
-        tag: part(f"{task}-{tag}-{rows.start}-{rows.stop}.tsv", folder / f"dev-{tag}.tsv.gz", rows)
-        for tag in tags
-    }
+    sources = {tag: folder / f"dev-{tag}.tsv.gz" for tag in tags}
+    again = set()
+    for source in sources.values() if apart_from else ():
+        texts = [line.lower().rpartition("\t")[0].split() for line in _lines(source)]
+        there = [texts[row] for row in apart_from if row < len(texts)]
+        again |= {row for row in rows if texts[row] in there}
+    kept = [row for row in rows if row not in again]
+    name = f"{rows.start}-{rows.stop}" + ("-apart" if apart_from else "")
+    return {tag: part(f"{task}-{tag}-{name}.tsv", source, kept) for tag, source in sources.items()}
 
 
 XNLI, PAWSX = "en fr es de ru tr vi sw hi zh".split(), "en fr es de zh".split()
@@ -406,7 +415,7 @@ def nli(task: str, seed: int) -> Path:
             "model": str(learnt / "model"),
             "task": name,
             "source": "en",
-            "unlabelled": parts(task, tags, range(1600)),
+            "unlabelled": parts(task, tags, range(1600), apart_from=range(1600, 2000)),
             "items": 240,
             "selection": {"selector": "source"},
             "guards": {"held_out": 0.06, "tolerance": 0.1},
