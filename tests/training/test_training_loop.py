@@ -222,22 +222,17 @@ def test_a_hook_that_refuses_weights_ends_the_training_at_the_best_from_before(t
     assert same_bits(weights_of(again), weights_of(model))
 
 
-def test_weights_that_are_refused_for_now_are_passed_by(tmp_path):
-    scores = iter([0.1, 0.9, 0.5])
+@pytest.mark.parametrize(("refused", "reason", "best"), [(2, None, 6), (3, "fell", 4)])
+def test_weights_that_are_refused_for_now_are_passed_by(tmp_path, refused, reason, best):
+    scores = iter([0.1, 0.9, 0.5] if refused == 2 else [0.1, 0.5, 0.9])
     _, outcome, _ = trained(
-        tmp_path, steps=6, evaluate_every=2, evaluate=lambda model: {"en-Latn": next(scores)},
-        hooks=[Veto(2, ends=False)],
-    )  # fmt: skip
-    assert (outcome.step, outcome.refused, outcome.best_step) == (6, None, 6)
-
-
-def test_the_last_weights_refused_leave_the_best_from_before(tmp_path):
-    scores = iter([0.1, 0.5, 0.9])
-    _, outcome, _ = trained(
-        tmp_path, steps=6, evaluate_every=2, evaluate=lambda model: {"en-Latn": next(scores)},
-        hooks=[Veto(3, ends=False)],
-    )  # fmt: skip
-    assert (outcome.step, outcome.refused, outcome.best_step) == (6, "fell", 4)
+        tmp_path,
+        steps=6,
+        evaluate_every=2,
+        evaluate=lambda model: {"en-Latn": next(scores)},
+        hooks=[Veto(refused, ends=False)],
+    )
+    assert (outcome.step, outcome.refused, outcome.best_step) == (6, reason, best)
 
 
 def test_selecting_a_language_that_is_not_evaluated_is_refused(tmp_path):

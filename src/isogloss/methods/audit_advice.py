@@ -275,7 +275,8 @@ def _level(case: _Case) -> Advice | None:
     tags = case.in_order(case.weak_in("behind"))
     if not tags:
         return None
-    near = case.in_order(set(tags) - case.weak_in("retrieval")) if case.measured("retrieval") else ()
+    measures = [name for name in ("behind", "retrieval") if case.measured(name)]
+    near = case.in_order(set(tags) - case.weak_in("retrieval")) if "retrieval" in measures else ()
     aligned = (
         f" {_names(near)} lie near it in the model, which knows more than it shows there." if near else ""
     )
@@ -284,7 +285,7 @@ def _level(case: _Case) -> Advice | None:
         "level",
         tags,
         f"{_names(tags)} do the task worse than {_name(case.source)}.{aligned}",
-        (case.line("behind", tags), *((case.line("retrieval", tags),) if case.measured("retrieval") else ())),
+        tuple(case.line(name, tags) for name in measures),
         "Let the languages that do it well teach the others, on items without labels that stand in all of "
         "them. It has helped languages that stand apart too, and it tells which it harmed.",
         command=_level_command(case, tags),
