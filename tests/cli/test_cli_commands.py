@@ -96,4 +96,4 @@ def test_ctrl_c_says_how_to_go_on(shell, tmp_path, monkeypatch):
     assert answer.code == 130
     assert "run the same command again" in answer.err
     [folder] = (tmp_path / "runs").iterdir()
-    assert "stopped from the keyboard" in (folder / "status.json").read_text()
+    assert "stopped by Ctrl-C or SIGTERM" in (folder / "status.json").read_text()

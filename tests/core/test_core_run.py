@@ -82,20 +82,55 @@ def test_the_same_recipe_finds_its_folder_and_another_gets_a_new_one(tmp_path):
     assert find_run(tmp_path, Recipe(seed=1), name="x").name == f"{first.name}-2"
 
 
-def test_who_presses_ctrl_c_again_still_finds_out_how_the_run_ended(tmp_path, monkeypatch):
-    write = run_module.write_json
+@pytest.fixture
+def interruptible():
+    """Ctrl-C counts, also where the tests were started in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_a_run_twice_still_finds_out_how_it_ended(tmp_path, monkeypatch, interruptible, number):
+    write, before = run_module.write_json, signal.getsignal(signal.SIGTERM)
 
     def pressing(path, value):
         if value.get("state") == "failed":
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         write(path, value)
 
     monkeypatch.setattr(run_module, "write_json", pressing)
     with pytest.raises(KeyboardInterrupt), open_run(tmp_path / "run", Recipe()):
-        os.kill(os.getpid(), signal.SIGINT)
-    assert read_status(tmp_path / "run")["why"] == "stopped from the keyboard"
+        os.kill(os.getpid(), number)
+    assert read_status(tmp_path / "run")["why"] == "stopped by Ctrl-C or SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) == before
     with pytest.raises(KeyboardInterrupt):  # it counts again
         os.kill(os.getpid(), signal.SIGINT)
+
+
+FORKS = """
+import os, signal, sys
+from pathlib import Path
+from isogloss.core.run import open_run
+from isogloss.core.config import Record
+
+reads, writes = os.pipe()
+with open_run(Path(sys.argv[1]), Record()):
+    if (child := os.fork()) == 0:
+        os.write(writes, b"I live")
+        signal.pause()
+        os._exit(0)
+    os.read(reads, 6)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_of_a_run_ends_by_sigterm_without_a_word(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FORKS, str(tmp_path / "run")], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert read_status(tmp_path / "run")["state"] == "finished"
 
 
 def test_a_line_cut_short_by_a_kill_is_dropped_before_the_next_is_written(tmp_path):

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,9 +32,10 @@ from isogloss.core.environment import environment
 from isogloss.core.errors import CheckpointError, IsoglossError
 from isogloss.core.files import disk_errors, remove_leftovers, write_bytes, write_json, write_text
 from isogloss.core.processes import from_main, is_main, wait_for_all
+from isogloss.core.stopping import terminated_as_interrupted, undisturbed
 
 State = Literal["running", "finished", "failed"]
-STOPPED = "stopped from the keyboard"
+STOPPED = "stopped by Ctrl-C or SIGTERM"
 """Why a run failed that did not: it only has to be gone on with."""
 
 
@@ -143,9 +142,9 @@ class Run:
 def open_run(folder: Path, recipe: Record) -> Iterator[Run]:
     """Open a run folder for this recipe, new or begun earlier; leave it finished or failed.
 
-    A failure is written to status.json with its reason before it goes on to the caller. One process at a
-    time, or one launch of several: another is refused. Several begin together, when the main one has made the
-    folder ready, and end together, so that what comes next finds it whole.
+    A failure is written to status.json with its reason before it goes on to the caller; SIGTERM is one, as
+    Ctrl-C is. One process at a time, or one launch of several: another is refused. Several begin together,
+    when the main one has made the folder ready, and end together, so that what comes next finds it whole.
 
     Raises:
         CheckpointError: the folder belongs to another recipe, or another process is writing to it.
@@ -172,10 +171,11 @@ def _written(run: Run, recipe: Record) -> Iterator[None]:
             yield
             return
         try:
-            _write_beginning(run, recipe)
-            yield
+            with terminated_as_interrupted():
+                _write_beginning(run, recipe)
+                yield
         except BaseException as error:
-            with _undisturbed(), contextlib.suppress(IsoglossError, OSError):
+            with undisturbed(), contextlib.suppress(IsoglossError, OSError):
                 _write_status(folder, "failed", why=_why(error))
             raise
         _write_status(folder, "finished")
@@ -271,19 +271,6 @@ def _write_status(folder: Path, state: State, *, why: str | None = None) -> None
     now = datetime.now(UTC).isoformat(timespec="seconds")
     status = {"state": state, "started": before.get("started", now), "updated": now}
     write_json(folder / "status.json", status | ({"why": why} if why else {}))
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C does nothing here: who presses it twice shall still find out how the run ended."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _why(error: BaseException) -> str:

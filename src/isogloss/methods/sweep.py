@@ -11,9 +11,7 @@ runs/NAME/
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -23,6 +21,7 @@ from isogloss.core.errors import CheckpointError, UserError
 from isogloss.core.files import write_json, write_text
 from isogloss.core.processes import process_count
 from isogloss.core.run import STOPPED, find_run, read_status
+from isogloss.core.stopping import terminated_as_interrupted
 from isogloss.methods.check import check
 from isogloss.methods.runners.here import in_turn
 from isogloss.methods.runners.job import Event, Job, Runner
@@ -109,7 +108,7 @@ def sweep(
         watching.begin(len(found.runs), finished=len(found.runs) - len(jobs))
     reasons: dict[str, str] = {}
     try:
-        with _terminated_as_interrupted():
+        with terminated_as_interrupted():  # runs in processes of their own would outlive us
             for again in range(retries + 1):
                 jobs = _round(runner, jobs, reasons, watching=watching, again=again > 0)
     finally:
@@ -205,20 +204,3 @@ def _refuse_several_processes() -> None:
             wanted="one process, which starts the others",
             fix="leave the launcher out, and say --jobs or --ray",
         )
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM stops the sweep as Ctrl-C does: runs in processes of their own would outlive it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 
 from isogloss.methods.runners.job import Job
 
-_GRACE = 5.0  # seconds from one Ctrl-C to the next; one that comes while modules are imported may be lost
-_TIMES = 8
+_GRACE = 25.0  # seconds for a run to write down that it was stopped
 _TAIL = 4000  # bytes of a log to look for its last words in
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -45,23 +45,20 @@ def why(job: Job, code: int) -> str | None:
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End processes as Ctrl-C does; those that do not end in time are killed."""
+    """End processes so that they can be gone on with; those that do not end in time are killed.
+
+    By SIGTERM: whoever starts a sweep in the background of a script has SIGINT ignored by all that it starts.
+    """
     alive = [process for process in processes if process.poll() is None]
-    for _ in range(_TIMES):
-        for process in alive:
-            process.send_signal(signal.SIGINT)
-        alive = [process for process in alive if not _ended(process)]
     for process in alive:
-        process.kill()
-        process.wait()
-
-
-def _ended(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+        process.terminate()
+    until = time.monotonic() + _GRACE
+    for process in alive:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def carry_out(job: Job) -> str | None:
