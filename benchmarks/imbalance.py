@@ -45,6 +45,12 @@ def ten(first: float) -> dict[str, Any]:
     return {"clones": {"of": "eng", "count": 10}, "mixture": {"kind": "fixed", "shares": shares}}
 
 
+def scheduled(**schedule: Any) -> dict[str, Any]:
+    """Two clones whose shares change on the way."""
+    return {"clones": {"of": "eng", "count": 2}, "schedule": schedule}
+
+
+EVEN = {"eng": 0.5, "eng-x-2": 0.5}
 SETTINGS: dict[str, dict[str, Any]] = {
     "50-50": pair(0.5),
     "90-10": pair(0.1),
@@ -52,23 +58,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ten-half": ten(0.5),
     "anchors-5": pair(0.5, anchors=0.05),
     "anchors-25": pair(0.5, anchors=0.25),
-    "0.1_0.9": {
-        "clones": {"of": "eng", "count": 2},
-        "schedule": {"kind": "stages", "stages": "0.1_0.9"},
-    },
-    "adaptive": {
-        "clones": {"of": "eng", "count": 2},
-        "schedule": {
-            "kind": "adaptive",
-            "every": 50,
-            "budget": {"eng": 0.5, "eng-x-2": 0.5},
-        },
-    },
-    "late": {
-        "clones": {"of": "eng", "count": 2},
-        "schedule": {"kind": "annealed", "alpha": [1.0, 1.0], "enters": {"eng-x-2": 0.5}},
-    },
+    "75-25": pair(0.25),
+    "0.1_0.9": scheduled(kind="stages", stages="0.1_0.9"),
+    "glide": scheduled(kind="linear", start={"eng": 0.9, "eng-x-2": 0.1}, end={"eng": 0.1, "eng-x-2": 0.9}),
+    "progress": scheduled(kind="adaptive", every=50, budget=EVEN),
+    "agreement": scheduled(kind="adaptive", signal="agreement", every=50, budget=EVEN),
+    "late": scheduled(kind="annealed", alpha=[1.0, 1.0], enters={"eng-x-2": 0.5}),
 }
+AGAINST = {name: "50-50" for name in SETTINGS if "ten" not in name} | {
+    "late": "75-25",
+    "ten-half": "ten-even",
+}
+"""What each is held against; a schedule against the fixed shares that give both clones as many tokens."""
 
 
 def prepare() -> Path:
@@ -194,6 +195,9 @@ FRENCH: dict[str, dict[str, Any]] = {
         "0.1_0.9_0.5_0.5": {"schedule": {"kind": "stages", "stages": "0.1_0.9_0.5_0.5"}},
     }.items()
 }
+
+
+FRENCH_AGAINST = {name: f"{name.split('-')[0]}-0.5" for name in FRENCH} | {"anchored-0.5": "disjoint-0.5"}
 
 
 def french(setting: str, seed: int) -> Path:

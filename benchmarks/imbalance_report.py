@@ -7,6 +7,7 @@ What each run measured is kept in benchmarks/results/imbalance.jsonl: the page c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from harness import machine, record, recorded
-from imbalance import FRENCH, LENGTH, OUT, PIECES, ROWS, SETTINGS, SIZES, STEPS
+from imbalance import AGAINST, FRENCH, FRENCH_AGAINST, LENGTH, OUT, PIECES, ROWS, SETTINGS, SIZES, STEPS
 
 from isogloss.analysis.scaling import ScalingFit, fit
 from isogloss.core.by_language import tokenizer_of
 from isogloss.core.errors import DataError
 from isogloss.core.files import write_text
+from isogloss.core.repeats import repeats
 from isogloss.core.run import read_run, read_status
 from isogloss.evaluate.windows import Windows, scored_windows
 from isogloss.models.backbone import load_model, load_tokenizer
@@ -140,6 +142,14 @@ accuracy in per cent. Chance is 14, the largest class 25.
 """
 
 
+_DIFFERENCES = """
+Each setting less the one beside it, seed by seed: mean and 95 % interval over seeds (Student's t; none for
+one seed). `PPL` is 100 times the difference of logarithms, per cent where small; `hidden` the mean of layers
+1 to 3 as above, `zero-shot` the accuracy in the second clone, in points. `tokens` says whether both languages
+had as many (`same`): a schedule that lowers both perplexities with the same tokens beats the fixed shares.
+"""
+
+
 _FRENCH_TEXT = """
 The same model and steps; a vocabulary of 512 pieces for each language, side by side (`disjoint`) or with
 equal pieces under one id (`anchored`); the number is the share of French, or its course. French has a law of
@@ -159,10 +169,15 @@ def page(records: Records) -> str:
     parts += ["## Alignment of two clones", _ALIGNMENT.strip(), "\n".join(_alignments(clones))]
     if len(lines := list(_transfers(records))) > 2:
         parts += ["## Topics learnt in the first clone", _TRANSFER.strip(), "\n".join(lines)]
+    lines = _differences(records, AGAINST, (FIRST, SECOND))
+    parts += ["## What each setting changes", _DIFFERENCES.strip(), "\n".join(lines)]
     if french:
         laws = {FIRST: english, FRENCH_TAG: law(records, "mono-fr", FRENCH_TAG)}
         parts += ["## English and French", _FRENCH_TEXT.strip(), "\n".join(_both(french, laws))]
         parts += ["### Alignment of English and French", "\n".join(_alignments(french))]
+        against = {f"fr-{name}": f"fr-{other}" for name, other in FRENCH_AGAINST.items()}
+        lines = _differences(records, against, (FIRST, FRENCH_TAG))
+        parts += ["### What each setting changes between English and French", "\n".join(lines)]
     facts = machine()
     parts.append(f"Measured on {facts['cores']} cores of {facts['processor']}, torch {facts['torch']}.")
     return "\n\n".join(parts) + "\n"
@@ -239,6 +254,46 @@ def _transfers(records: Records) -> Iterator[str]:
         if runs := _seeds(records, f"topic-{setting}"):
             cells = [_spread([100 * facts["accuracy"][tag] for facts in runs]) for tag in (FIRST, SECOND)]
             yield _line([setting, str(len(runs)), *cells])
+
+
+def _differences(records: Records, against: Mapping[str, str], tags: Sequence[str]) -> Iterator[str]:
+    yield f"| setting | against | seeds | tokens | {' | '.join(_DIFFERS)} |"
+    yield "|---|---|---:|---|" + "---:|" * len(_DIFFERS)
+    for name, other in against.items():
+        seeds = [seed for seed in range(20) if {f"{name}-{seed}", f"{other}-{seed}"} <= set(records)]
+        if name != other and seeds:
+            both = [[_compared(records, f"{each}-{seed}", tags) for seed in seeds] for each in (name, other)]
+            had, theirs = (list(records[f"{each}-{seeds[0]}"]["tokens"].values()) for each in (name, other))
+            tokens = "same" if np.allclose(had, theirs, rtol=0.05) else "other"
+            cells = [_differ(key, digits, *both) for key, digits in _DIFFERS.items()]
+            yield _line([name, other, str(len(seeds)), tokens, *cells])
+
+
+_DIFFERS = {"PPL 1, %": 1, "PPL 2, %": 1, "hidden": 2, "gradient": 2, "zero-shot": 1}
+"""What settings are compared by, and the digits that are shown."""
+
+
+def _compared(records: Records, name: str, tags: Sequence[str]) -> dict[str, float]:
+    """Of one run; perplexities by their logarithms, so that a difference is a ratio."""
+    facts = records[name]
+    found = {f"PPL {place}, %": 100 * math.log(facts["perplexity"][tag]) for place, tag in enumerate(tags, 1)}
+    if "aligned" in facts:
+        found["hidden"] = fmean(facts["aligned"]["hidden"][1:])
+        found["gradient"] = facts["aligned"]["gradient"]
+    if topics := records.get(f"topic-{name}"):
+        found["zero-shot"] = 100 * topics["accuracy"][SECOND]
+    return found
+
+
+def _differ(key: str, digits: int, ours: Sequence[Facts], theirs: Sequence[Facts]) -> str:
+    """The mean difference and its interval; empty where no seed has both."""
+    both = zip(ours, theirs, strict=True)
+    pairs = [one[key] - other[key] for one, other in both if key in one and key in other]
+    if not pairs:
+        return ""
+    over = repeats(pairs)
+    mean, *ends = (f"{x:+.{digits}f}" for x in (over.mean, over.low, over.high) if x is not None)
+    return mean + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 
 from harness import machine, record
 from levelling import BASES, OUT, SELECTORS, VARIANTS
-from scipy.stats import t as student_t
 
 from isogloss.core.files import write_text
+from isogloss.core.repeats import repeats
 from isogloss.core.run import read_run, read_status
 
 RESULT = Path(__file__).resolve().parent.parent / "docs" / "results" / "levelling.md"
@@ -176,8 +176,8 @@ def _relative(found: Sequence[Facts], key: str) -> str:
     ]
     if len(shares) < 3:
         return f"{fmean(shares):+.0f} %"
-    half = student_t.ppf(0.975, len(shares) - 1) * stdev(shares) / len(shares) ** 0.5
-    return f"{fmean(shares):+.0f} [{fmean(shares) - half:+.0f}, {fmean(shares) + half:+.0f}] %"
+    over = repeats(shares)
+    return f"{over.mean:+.0f} [{over.low:+.0f}, {over.high:+.0f}] %"
 
 
 def _percent(values: Sequence[float]) -> str:
