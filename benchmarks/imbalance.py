@@ -62,7 +62,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "0.1_0.9": scheduled(kind="stages", stages="0.1_0.9"),
     "glide": scheduled(kind="linear", start={"eng": 0.9, "eng-x-2": 0.1}, end={"eng": 0.1, "eng-x-2": 0.9}),
     "progress": scheduled(kind="adaptive", every=50, budget=EVEN),
-    "agreement": scheduled(kind="adaptive", signal="agreement", every=50, budget=EVEN),
     "late": scheduled(kind="annealed", alpha=[1.0, 1.0], enters={"eng-x-2": 0.5}),
 }
 AGAINST = {name: "50-50" for name in SETTINGS if "ten" not in name} | {

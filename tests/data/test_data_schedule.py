@@ -117,6 +117,7 @@ def test_a_schedule_that_makes_no_sense_is_refused(told, complaint):
         ("_".join(["0.5"] * 101), "at least one step"),
         ({"kind": "annealed", "enters": {"eng": 0.1, "swa": 0.2}}, "no language to begin with"),
         ({"kind": "linear", "start": {"eng": 1}, "end": {"eng": 1}}, "no share for sw-Latn"),
+        ({"kind": "adaptive", "signal": "agreement"}, "at least three languages"),
         ({"kind": "adaptive", "floor": 0.2, "budget": {"eng": 9, "swa": 1}}, "lower the floor"),
     ],
 )

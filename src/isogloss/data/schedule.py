@@ -209,8 +209,14 @@ class Adaptive(_Schedule):
         """What it begins with; see `timeline_of`.
 
         Raises:
-            RecipeError: besides, a floor that languages or budget do not leave room for.
+            RecipeError: besides, a floor that languages or budget do not leave room for; the agreement of two
+                languages.
         """
+        if self.signal == "agreement" and len(sizes) < 3:
+            raise RecipeError(
+                "schedule.signal: the agreement of two languages, which is the same number for both",
+                wanted="at least three languages, or progress",
+            )
         shares = self.budget or self.shares or dict.fromkeys(sizes, 1.0)
         same_languages(shares, sizes, of="schedule.budget" if self.budget else "schedule.shares")
         least = min(fixed_shares(shares).values()) if self.budget else 1.0

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from isogloss.core.errors import RecipeError
 from isogloss.data.batches import LanguageModelBatches, Layout, WholeFileBatches
 from isogloss.data.mixture import Mixture, MixtureSpec, Sizes
 from isogloss.data.schedule import Adaptive, Schedule, Stages, timeline_of
@@ -97,9 +96,6 @@ def watchers(
         probes: what each language is measured on.
         step: of training.
         seed: of the run.
-
-    Raises:
-        RecipeError: agreement asked of two languages, of which it says nothing.
     """
     adapts = isinstance(schedule, Adaptive)
 
@@ -126,11 +122,6 @@ def _losses(probes: Mapping[str, WholeFileBatches], step: Step, rows: int, seed:
 def _agreements(probes: Mapping[str, WholeFileBatches], step: Step, rows: int, seed: int) -> Measure:
     """Each language's mean cosine with the others."""
     names = tuple(probes)
-    if len(names) < 3:
-        raise RecipeError(
-            "the agreement of two languages, which is the same number for both",
-            wanted="at least three languages, or signal: progress",
-        )
     pairs = [(one, other) for place, one in enumerate(names) for other in names[place + 1 :]]
 
     def measure(model: nn.Module) -> dict[str, float]:
