@@ -81,8 +81,8 @@ def test_without_monolingual_runs_the_page_says_what_teff_needs(cloned):
     found = mixing(read(cloned))
     assert not [c for c in found.charts if c.name.startswith(("efficiency", "law"))]
     assert found.missing == (
-        "TEff in English needs monolingual runs of English with the same architecture at 3 or more numbers "
-        "of tokens; among these runs there are none.",
+        "TEff in English needs monolingual runs of English with the same architecture and scores on `test` "
+        "text, at 3 or more numbers of tokens; among these runs there are none.",
     )
 
 

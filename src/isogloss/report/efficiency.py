@@ -90,8 +90,9 @@ def _law(model: str, language: str, runs: Sequence[MixedRun]) -> tuple[Law | Non
     sizes = len({run.total for run in runs})
     if sizes < PARAMETERS:
         return None, (
-            f"TEff in {name} needs monolingual runs of {name} with the same architecture at {PARAMETERS} or "
-            f"more numbers of tokens; among these runs there are {sizes or 'none'}."
+            f"TEff in {name} needs monolingual runs of {name} with the same architecture and scores on "
+            f"`test` text, at {PARAMETERS} or more numbers of tokens; among these runs there are "
+            f"{sizes or 'none'}."
         )
     tokens = tuple(run.total for run in runs)
     perplexities = tuple(run.perplexity[run.languages[0]] for run in runs)
