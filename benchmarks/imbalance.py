@@ -56,6 +56,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "90-10": pair(0.1),
     "ten-even": ten(0.1),
     "ten-half": ten(0.5),
+    "ten-even-long": ten(0.1),
+    "ten-half-long": ten(0.5),
     "anchors-5": pair(0.5, anchors=0.05),
     "anchors-25": pair(0.5, anchors=0.25),
     "75-25": pair(0.25),
@@ -64,9 +66,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "progress": scheduled(kind="adaptive", every=50, budget=EVEN),
     "late": scheduled(kind="annealed", alpha=[1.0, 1.0], enters={"eng-x-2": 0.5}),
 }
+LONG = 4
+"""Times as many steps have those called so."""
 AGAINST = {name: "50-50" for name in SETTINGS if "ten" not in name} | {
     "late": "75-25",
     "ten-half": "ten-even",
+    "ten-half-long": "ten-even-long",
 }
 """What each is held against; a schedule against the fixed shares that give both clones as many tokens."""
 
@@ -135,7 +140,8 @@ def recipe(name: str, seed: int, *, share: float = 1.0) -> dict[str, Any]:
 
 def cloned(setting: str, seed: int) -> Path:
     """A run with clones; perplexity and alignment of the first clone, the second and the last."""
-    document = recipe(setting, seed) | SETTINGS[setting]
+    share = LONG if setting.endswith("long") else 1.0
+    document = recipe(setting, seed, share=share) | SETTINGS[setting]
     count = document["clones"]["count"]
     dev = {tag: str(OUT / "data/dev.txt") for tag in ("eng", "eng-x-2")}
     text = {"eng": str(OUT / "data/aligned.txt")}

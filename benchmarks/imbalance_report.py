@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from harness import machine, record, recorded
-from imbalance import AGAINST, FRENCH, FRENCH_AGAINST, LENGTH, OUT, PIECES, ROWS, SETTINGS, SIZES, STEPS
+from imbalance import AGAINST, FRENCH, FRENCH_AGAINST, LENGTH, LONG, OUT, PIECES, ROWS, SETTINGS, SIZES, STEPS
 
 from isogloss.analysis.scaling import ScalingFit, fit
 from isogloss.core.by_language import tokenizer_of
@@ -118,7 +118,7 @@ windows of {LENGTH} tokens
 of which the last {LENGTH // 4} count, on {MOST:,} tokens of books that nothing was trained on.
 TEff is the monolingual tokens of the same perplexity over the tokens that the clone had, by the law of
 {{monolingual}} monolingual runs; its interval (95 %) is over these runs and over seeds. The second clone of
-`90-10` had a tenth of the tokens.
+`90-10` had a tenth of the tokens; what is `long` had {LONG} times as many in all.
 
     python benchmarks/imbalance.py monolingual 0,1,2
     python benchmarks/imbalance.py clones all 0,1,2
