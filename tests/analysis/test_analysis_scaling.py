@@ -199,6 +199,13 @@ def test_leaving_a_size_out_leaves_out_all_its_seeds():
     found = fit(tokens, observed, draws=2)
     assert found.sizes.shape == (4,)
     assert found.left_out[1] == pytest.approx(1 / 1.2 - 1, rel=1e-4)
+    ragged = tokens * np.tile([1, 1.0003], 4)  # a text's last row is short, in some seeds
+    assert fit(ragged, observed, draws=2).left_out == pytest.approx(found.left_out, rel=1e-2, abs=1e-3)
+
+
+def test_three_lengths_a_hair_apart_are_no_three_sizes():
+    with pytest.raises(DataError, match="three sizes"):
+        fit([T, 1.0002 * T, 1.0004 * T], [22.1, 22.0, 21.9])
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ PUBLISHED_UNIT = 1_197_015_040
 """Tokens of a published run: 18,265 steps of 128 sequences of 512. Published a and b are for x in these."""
 
 PARAMETERS = 3
+_ONE_SIZE = 1.01
+"""Runs whose tokens differ by no more than this factor are seeds of one size: a text's last row is short."""
 _EXPONENTS = np.geomspace(0.01, 4.0, 60)
 """Where the search for b starts; a and c follow from b by linear least squares."""
 
@@ -107,7 +109,7 @@ class ScalingFit:
         drawn: laws fitted to resampled runs; () where there is nothing to tell noise from, with three runs.
         left_out: for each number of tokens, how far off the law of the other runs is there: perplexity by
             that law over the observed one (geometric mean over seeds), minus 1. NaN with three sizes.
-        sizes: these numbers of tokens, ascending.
+        sizes: these numbers of tokens, ascending; of runs within a per cent of each other, their mean.
         seed: of the draws.
     """
 
@@ -192,8 +194,9 @@ def fit(
     law = fit_law(tokens, perplexities, unit=unit)
     drawer = {"residuals": _by_residuals, "runs": _by_runs}[resample]
     drawn = tuple(drawer(law, x, 1 / p, draws=draws, seed=seed)) if len(x) > PARAMETERS else ()
-    sizes = np.unique(x)
-    left_out = np.array([_left_out(x, p, size, unit) for size in sizes])
+    of_size = by_size(x)
+    sizes = np.array([x[chosen].mean() for chosen in of_size])
+    left_out = np.array([_left_out(x, p, chosen, unit) for chosen in of_size])
     return ScalingFit(law, drawn, left_out, sizes, seed)
 
 
@@ -203,7 +206,7 @@ def fit_law(
     """The law alone: bounded least squares on 1 / PPL, from many starts.
 
     Args:
-        tokens: of each monolingual run, above 0; at least three different numbers.
+        tokens: of each monolingual run, above 0; at least three sizes (`by_size`).
         perplexities: of each, above 1.
 
     Raises:
@@ -220,12 +223,28 @@ def fit_law(
     return ScalingLaw(a, b, c, unit, float(x.min()), float(x.max()))
 
 
+def by_size(tokens: Sequence[float] | Array) -> list[npt.NDArray[np.bool_]]:
+    """Which runs are of each size, sizes ascending; within a per cent of each other they are of one.
+
+    Args:
+        tokens: of each run, above 0.
+    """
+    found = np.asarray(tokens, dtype=np.float64)
+    different = np.unique(found)
+    begins = np.diff(np.log(different), prepend=-np.inf) > np.log(_ONE_SIZE)
+    numbers = np.cumsum(begins)[np.searchsorted(different, found)]
+    return [numbers == number for number in range(1, int(begins.sum()) + 1)]
+
+
 def _checked(tokens: Sequence[float], perplexities: Sequence[float]) -> tuple[Array, Array]:
     x, p = np.asarray(tokens, dtype=np.float64), np.asarray(perplexities, dtype=np.float64)
     fits = x.ndim == 1 and x.shape == p.shape and np.isfinite(x).all() and np.isfinite(p).all()
-    if not fits or not ((x > 0).all() and (p > 1).all()) or len(np.unique(x)) < PARAMETERS:
+    possible = fits and bool((x > 0).all() and (p > 1).all())
+    sizes = len(by_size(x)) if possible else 0
+    if sizes < PARAMETERS:
+        different = f" ({sizes} different)" if possible else ""
         raise DataError(
-            f"{x.size} numbers of tokens ({len(np.unique(x))} different) and {p.size} perplexities",
+            f"{x.size} numbers of tokens{different} and {p.size} perplexities",
             wanted="a perplexity above 1 for each run, and runs of at least three sizes: there are three "
             "parameters to fit",
             fix="add monolingual runs of other lengths",
@@ -295,7 +314,7 @@ def _by_residuals(law: ScalingLaw, x: Array, y: Array, *, draws: int, seed: int)
 def _by_runs(law: ScalingLaw, x: Array, y: Array, *, draws: int, seed: int) -> list[ScalingLaw]:
     counts = draw_counts(len(x), draws=draws, seed=seed, name="runs")
     drawn = [(np.repeat(x, times), np.repeat(y, times)) for times in counts]
-    return [_refitted(law, *runs) for runs in drawn if len(np.unique(runs[0])) >= PARAMETERS]
+    return [_refitted(law, *runs) for runs in drawn if len(by_size(runs[0])) >= PARAMETERS]
 
 
 def _refitted(law: ScalingLaw, x: Array, y: Array) -> ScalingLaw:
@@ -303,13 +322,13 @@ def _refitted(law: ScalingLaw, x: Array, y: Array) -> ScalingLaw:
     return replace(law, a=a, b=b, c=c)
 
 
-def _left_out(x: Array, p: Array, size: float, unit: float) -> float:
-    others = x != size
-    if len(np.unique(x[others])) < PARAMETERS:
+def _left_out(x: Array, p: Array, chosen: npt.NDArray[np.bool_], unit: float) -> float:
+    others = ~chosen
+    if len(by_size(x[others])) < PARAMETERS:
         return float("nan")
     a, b, c = _least_squares(x[others] / unit, 1 / p[others])
-    observed = np.exp(np.log(p[~others]).mean())
-    return float(ScalingLaw(a, b, c, unit).perplexity(size) / observed - 1)
+    expected = ScalingLaw(a, b, c, unit).perplexity(x[chosen])
+    return float(np.exp(np.log(expected / p[chosen]).mean()) - 1)
 
 
 def _estimate(value: float, drawn: Array, level: float) -> Estimate:

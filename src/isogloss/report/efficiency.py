@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isogloss.analysis.scaling import PARAMETERS, Efficiency, ScalingFit, fit
+from isogloss.analysis.scaling import PARAMETERS, Efficiency, ScalingFit, by_size, fit
 from isogloss.core.errors import DataError
 from isogloss.core.languages import original_of
 from isogloss.report.measurements import in_order, language_name
@@ -87,7 +87,7 @@ def _teaches(run: MixedRun, model: str, language: str) -> bool:
 
 def _law(model: str, language: str, runs: Sequence[MixedRun]) -> tuple[Law | None, str]:
     name = language_name(language)
-    sizes = len({run.total for run in runs})
+    sizes = len(by_size([run.total for run in runs]))
     if sizes < PARAMETERS:
         return None, (
             f"TEff in {name} needs monolingual runs of {name} with the same architecture and scores on "
