@@ -54,6 +54,8 @@ EVEN = {"eng": 0.5, "eng-x-2": 0.5}
 SETTINGS: dict[str, dict[str, Any]] = {
     "50-50": pair(0.5),
     "90-10": pair(0.1),
+    "50-50-long": pair(0.5),
+    "90-10-long": pair(0.1),
     "ten-even": ten(0.1),
     "ten-half": ten(0.5),
     "ten-even-long": ten(0.1),
@@ -70,6 +72,8 @@ LONG = 4
 """Times as many steps have those called so."""
 AGAINST = {name: "50-50" for name in SETTINGS if "ten" not in name} | {
     "late": "75-25",
+    "50-50-long": "50-50",
+    "90-10-long": "50-50-long",
     "ten-half": "ten-even",
     "ten-half-long": "ten-even-long",
 }
