@@ -29,7 +29,7 @@ TEXT = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "text
 OUT = Path("runs/imbalance")
 
 STEPS, ROWS, LENGTH, PIECES = 600, 32, 128, 512
-SIZES = {"0.05": 0.05, "0.1": 0.1, "0.2": 0.2, "0.5": 0.5, "1": 1.0}
+SIZES = {"0.05": 0.05, "0.1": 0.1, "0.2": 0.2, "0.5": 0.5, "1": 1.0, "2": 2.0}
 """Monolingual runs, in shares of the tokens of a run with clones."""
 
 
