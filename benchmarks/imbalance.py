@@ -54,12 +54,8 @@ EVEN = {"eng": 0.5, "eng-x-2": 0.5}
 SETTINGS: dict[str, dict[str, Any]] = {
     "50-50": pair(0.5),
     "90-10": pair(0.1),
-    "50-50-long": pair(0.5),
-    "90-10-long": pair(0.1),
     "ten-even": ten(0.1),
     "ten-half": ten(0.5),
-    "ten-even-long": ten(0.1),
-    "ten-half-long": ten(0.5),
     "anchors-5": pair(0.5, anchors=0.05),
     "anchors-25": pair(0.5, anchors=0.25),
     "75-25": pair(0.25),
@@ -68,16 +64,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "progress": scheduled(kind="adaptive", every=50, budget=EVEN),
     "late": scheduled(kind="annealed", alpha=[1.0, 1.0], enters={"eng-x-2": 0.5}),
 }
-LONG = 4
-"""Times as many steps have those called so."""
-AGAINST = {name: "50-50" for name in SETTINGS if "ten" not in name} | {
-    "late": "75-25",
-    "50-50-long": "50-50",
-    "90-10-long": "50-50-long",
+AGAINST = {name: "50-50" for name in SETTINGS} | {
+    "ten-even": "ten-even",
     "ten-half": "ten-even",
-    "ten-half-long": "ten-even-long",
+    "late": "75-25",
 }
 """What each is held against; a schedule against the fixed shares that give both clones as many tokens."""
+LONG = 4
+"""Times as many steps have those called so."""
+_LONG = ("50-50", "90-10", "ten-even", "ten-half", "anchors-5", "0.1_0.9")
+SETTINGS |= {f"{name}-long": SETTINGS[name] for name in _LONG}
+AGAINST |= {f"{name}-long": f"{AGAINST[name]}-long" for name in _LONG}
 
 
 def prepare() -> Path:
