@@ -29,8 +29,10 @@ TEXT = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "text
 OUT = Path("runs/imbalance")
 
 STEPS, ROWS, LENGTH, PIECES = 600, 32, 128, 512
-SIZES = {"0.05": 0.05, "0.1": 0.1, "0.2": 0.2, "0.5": 0.5, "1": 1.0, "2": 2.0}
-"""Monolingual runs, in shares of the tokens of a run with clones."""
+SIZES = {"0.05": 0.05, "0.1": 0.1, "0.2": 0.2, "0.5": 0.5, "1": 1.0}
+"""Monolingual runs that the law is fitted to, in shares of the tokens of a run with clones."""
+BEYOND = {"2": 2.0}
+"""A monolingual run that the law is held against."""
 
 
 def pair(second: float, **clones: Any) -> dict[str, Any]:
@@ -157,7 +159,7 @@ def cloned(setting: str, seed: int) -> Path:
 def monolingual(size: str, seed: int) -> Path:
     """A run of English alone, with a share of the tokens."""
     dev = {"eng": str(OUT / "data/dev.txt")}
-    return run(recipe(f"mono-{size}", seed, share=SIZES[size]) | {"dev": dev})
+    return run(recipe(f"mono-{size}", seed, share=(SIZES | BEYOND)[size]) | {"dev": dev})
 
 
 def run(document: Mapping[str, Any]) -> Path:
@@ -253,7 +255,7 @@ def _french_runs(settings: str, seeds: str) -> None:
 COMMANDS: dict[str, Any] = {
     "prepare": prepare,
     "clones": lambda settings, seeds: _each(cloned, SETTINGS, settings, seeds),
-    "monolingual": lambda seeds: _each(monolingual, SIZES, "all", seeds),
+    "monolingual": lambda seeds: _each(monolingual, SIZES | BEYOND, "all", seeds),
     "transfer": lambda settings, seeds: _each(transferred, _two_clones(), settings, seeds),
     "french": _french_runs,
 }
