@@ -242,7 +242,7 @@ def _law(records: Records, fitted: ScalingFit) -> Iterator[str]:
     found = fitted.law
     yield f"1/PPL = {found.c:.4f} - {found.a:.4f} x^-{found.b:.4f}, x in units of {TOKENS:,} tokens."
     yield ""
-    yield "| share of a run | seeds | PPL | off by, the law of the others |"
+    yield "| share of a run | seeds | PPL | a law without it is off by |"
     yield "|---:|---:|---:|---:|"
     for size, off in zip(SIZES, fitted.left_out, strict=True):
         values = [facts["perplexity"][FIRST] for facts in _seeds(records, f"mono-{size}")]
@@ -250,7 +250,7 @@ def _law(records: Records, fitted: ScalingFit) -> Iterator[str]:
     for size, share in BEYOND.items():
         if values := [facts["perplexity"][FIRST] for facts in _seeds(records, f"mono-{size}")]:
             off = float(found.perplexity(share * TOKENS)) / fmean(values) - 1
-            yield _line([f"{size}, not fitted to", str(len(values)), _spread(values), f"{100 * off:+.1f} %"])
+            yield _line([f"{size}, in no law", str(len(values)), _spread(values), f"{100 * off:+.1f} %"])
 
 
 def _alignments(settings: Mapping[str, Sequence[Facts]]) -> Iterator[str]:

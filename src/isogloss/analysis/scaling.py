@@ -224,7 +224,7 @@ def fit_law(
 
 
 def by_size(tokens: Sequence[float] | Array) -> list[npt.NDArray[np.bool_]]:
-    """Which runs are of each size, sizes ascending; within a per cent of each other they are of one.
+    """Which runs are of each size, sizes ascending: one begins where tokens rise by more than a per cent.
 
     Args:
         tokens: of each run, above 0.
