@@ -2,7 +2,7 @@
 
 python benchmarks/imbalance.py prepare                 # one vocabulary for all runs
 python benchmarks/imbalance.py clones all 0,1,2        # or settings by name, with commas
-python benchmarks/imbalance.py monolingual 0,1,2       # the runs that the law is fitted to
+python benchmarks/imbalance.py monolingual 0,1,2       # the runs that tell what tokens are worth
 python benchmarks/imbalance.py transfer all 0,1,2      # topics learnt in one clone, tested in the other
 python benchmarks/imbalance.py french all 0            # English and French, and French alone
 python benchmarks/imbalance_report.py                  # scores what is new, writes docs/results/imbalance.md
@@ -31,8 +31,8 @@ OUT = Path("runs/imbalance")
 STEPS, ROWS, LENGTH, PIECES = 600, 32, 128, 512
 SIZES = {"0.05": 0.05, "0.1": 0.1, "0.2": 0.2, "0.5": 0.5, "1": 1.0}
 """Monolingual runs that the law is fitted to, in shares of the tokens of a run with clones."""
-BEYOND = {"2": 2.0}
-"""A monolingual run that the law is held against."""
+BEYOND = {"2": 2.0, "4": 4.0}
+"""Monolingual runs that the law is held against, and tokens are read off between where it fails."""
 
 
 def pair(second: float, **clones: Any) -> dict[str, Any]:

@@ -8,10 +8,10 @@ What each run measured is kept in benchmarks/results/imbalance.jsonl: the page c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,9 @@ from imbalance import (
     STEPS,
 )
 
-from isogloss.analysis.scaling import ScalingFit, fit
+from isogloss.analysis.efficiency import CurveFit, off_by
+from isogloss.analysis.interpolation import Interpolation, interpolate
+from isogloss.analysis.scaling import ScalingLaw, fit
 from isogloss.core.by_language import tokenizer_of
 from isogloss.core.errors import DataError
 from isogloss.core.files import write_text
@@ -44,6 +46,7 @@ from isogloss.models.tasks import TaskModel
 RESULT = Path(__file__).resolve().parent.parent / "docs" / "results" / "imbalance.md"
 FIRST, SECOND, FRENCH_TAG = "en-Latn", "en-Latn-x-2", "fr-Latn"
 Facts = Mapping[str, Any]
+Curves: TypeAlias = CurveFit[ScalingLaw] | CurveFit[Interpolation]
 Records = Mapping[str, Facts]
 
 
@@ -129,9 +132,10 @@ wide, {PIECES} byte-level pieces, {LENGTH} tokens a row; {STEPS} steps of {ROWS}
 tokens in all clones together (a run of the paper has 1,197 million); what is `long` had {LONG} times as many.
 Perplexity by sliding windows of {LENGTH} tokens of which the last {LENGTH // 4} count, on {MOST:,} tokens of
 books that nothing was trained on. TEff is the monolingual tokens of the same perplexity over the tokens that
-the clone had, by the law of {{monolingual}} monolingual runs; its interval (95 %) is over these runs and over
-seeds. Where it would take more than twice the tokens of the longest of them, the law says nothing: hold the
-perplexity against the monolingual runs below. The second clone of `90-10` had a tenth of the tokens.
+the clone had, by the law of {{monolingual}} monolingual runs; for what is `long`, where no law fits, read off
+between these and longer ones. Its interval (95 %) is over these runs and over seeds. Where it would take more
+than twice the tokens of the longest of them, nothing is said. The second clone of `90-10` had a tenth of the
+tokens.
 
     python benchmarks/imbalance.py monolingual 0,1,2
     python benchmarks/imbalance.py clones all 0,1,2
@@ -177,8 +181,9 @@ def page(records: Records) -> str:
     clones = {setting: found for setting in SETTINGS if (found := _seeds(records, setting))}
     french = {setting: found for setting in FRENCH if (found := _seeds(records, f"fr-{setting}"))}
     parts = [PREFACE.format(monolingual=alone).strip()]
-    parts += ["## Perplexity and token efficiency", "\n".join(_efficiencies(clones, english))]
-    parts += ["## The law", "\n".join(_law(records, english))]
+    between = interpolate(*_alone(records, "mono", FIRST, SIZES | BEYOND))
+    parts += ["## Perplexity and token efficiency", "\n".join(_efficiencies(clones, english, between))]
+    parts += ["## The law", "\n".join(_law(records, english, between))]
     parts += ["## Alignment of two clones", _ALIGNMENT.strip(), "\n".join(_alignments(clones))]
     if len(lines := list(_transfers(records))) > 2:
         parts += ["## Topics learnt in the first clone", _TRANSFER.strip(), "\n".join(lines)]
@@ -196,30 +201,41 @@ def page(records: Records) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def law(records: Records, name: str, language: str) -> ScalingFit:
-    """Fitted to all runs of one language alone."""
-    runs = [facts for size in SIZES for facts in _seeds(records, f"{name}-{size}")]
-    tokens, perplexities = ([facts[key][language] for facts in runs] for key in ("tokens", "perplexity"))
-    return fit(tokens, perplexities, unit=TOKENS)
+def law(records: Records, name: str, language: str) -> CurveFit[ScalingLaw]:
+    """Fitted to the runs of one language alone that are no longer than those with clones."""
+    return fit(*_alone(records, name, language, SIZES), unit=TOKENS)
+
+
+def _alone(
+    records: Records, name: str, language: str, sizes: Iterable[str]
+) -> tuple[list[float], list[float]]:
+    """Tokens and perplexities of runs of one language."""
+    runs = [facts for size in sizes for facts in _seeds(records, f"{name}-{size}")]
+    return [facts["tokens"][language] for facts in runs], [facts["perplexity"][language] for facts in runs]
 
 
 def _seeds(records: Records, name: str) -> list[Facts]:
     return [records[f"{name}-{seed}"] for seed in range(20) if f"{name}-{seed}" in records]
 
 
-def _efficiencies(clones: Mapping[str, Sequence[Facts]], fitted: ScalingFit) -> Iterator[str]:
+def _efficiencies(
+    clones: Mapping[str, Sequence[Facts]], law: CurveFit[ScalingLaw], between: CurveFit[Interpolation]
+) -> Iterator[str]:
     yield "| setting | seeds | PPL clone 1 | PPL clone 2 | TEff clone 1 | TEff clone 2 |"
     yield "|---|---:|---:|---:|---:|---:|"
-    yield from _scored(clones, {FIRST: fitted, SECOND: fitted})
+    long = {setting: runs for setting, runs in clones.items() if setting.endswith("-long")}
+    short = {setting: runs for setting, runs in clones.items() if setting not in long}
+    yield from _scored(short, {FIRST: law, SECOND: law})
+    yield from _scored(long, {FIRST: between, SECOND: between})
 
 
-def _both(french: Mapping[str, Sequence[Facts]], laws: Mapping[str, ScalingFit]) -> Iterator[str]:
+def _both(french: Mapping[str, Sequence[Facts]], laws: Mapping[str, Curves]) -> Iterator[str]:
     yield "| setting | seeds | PPL English | PPL French | TEff English | TEff French |"
     yield "|---|---:|---:|---:|---:|---:|"
     yield from _scored(french, laws)
 
 
-def _scored(settings: Mapping[str, Sequence[Facts]], laws: Mapping[str, ScalingFit]) -> Iterator[str]:
+def _scored(settings: Mapping[str, Sequence[Facts]], laws: Mapping[str, Curves]) -> Iterator[str]:
     for setting, runs in settings.items():
         perplexities = {tag: [facts["perplexity"][tag] for facts in runs] for tag in laws}
         had = {tag: fmean(facts["tokens"][tag] for facts in runs) for tag in laws}
@@ -227,30 +243,39 @@ def _scored(settings: Mapping[str, Sequence[Facts]], laws: Mapping[str, ScalingF
         yield _line([setting, str(len(runs)), *map(_spread, perplexities.values()), *efficiencies])
 
 
-def _teff(fitted: ScalingFit, perplexities: Sequence[float], had: float) -> str:
+def _teff(monolingual: Curves, perplexities: Sequence[float], had: float) -> str:
     try:
-        found = fitted.efficiency(perplexities, had)
+        found = monolingual.efficiency(perplexities, had)
     except DataError:
-        return "beyond the law"
-    if found.mlte.value > 2 * fitted.law.high:
-        return "beyond the law"
-    beyond = " (extrapolated)" if found.extrapolated else ""
+        return "beyond the runs"
+    if found.mlte.value > 2 * monolingual.sizes[-1]:
+        return "beyond the runs"
+    beyond = " (extrapolated)" if "mlte" in found.extrapolated else ""
     return f"{found.teff.value:.2f} [{found.teff.low:.2f}, {found.teff.high:.2f}]{beyond}"
 
 
-def _law(records: Records, fitted: ScalingFit) -> Iterator[str]:
-    found = fitted.law
+def _law(records: Records, fitted: CurveFit[ScalingLaw], between: CurveFit[Interpolation]) -> Iterator[str]:
+    found = fitted.curve
     yield f"1/PPL = {found.c:.4f} - {found.a:.4f} x^-{found.b:.4f}, x in units of {TOKENS:,} tokens."
     yield ""
-    yield "| share of a run | seeds | PPL | a law without it is off by |"
-    yield "|---:|---:|---:|---:|"
-    for size, off in zip(SIZES, fitted.left_out, strict=True):
-        values = [facts["perplexity"][FIRST] for facts in _seeds(records, f"mono-{size}")]
-        yield _line([size, str(len(values)), _spread(values), f"{100 * off:+.1f} %"])
-    for size, share in BEYOND.items():
-        if values := [facts["perplexity"][FIRST] for facts in _seeds(records, f"mono-{size}")]:
-            off = float(found.perplexity(share * TOKENS)) / fmean(values) - 1
-            yield _line([f"{size}, in no law", str(len(values)), _spread(values), f"{100 * off:+.1f} %"])
+    yield "| share of a run | seeds | PPL | a law without it is off by | its neighbours alone by |"
+    yield "|---:|---:|---:|---:|---:|"
+    runs = {size: _seeds(records, f"mono-{size}") for size in SIZES | BEYOND}
+    seen = [size for size in runs if runs[size]]
+    for size, by_neighbours in zip(seen, between.left_out, strict=True):
+        values = [facts["perplexity"][FIRST] for facts in runs[size]]
+        by_law = fitted.left_out[seen.index(size)] if size in SIZES else _off(found, size, values)
+        name = size if size in SIZES else f"{size}, in no law"
+        yield _line([name, str(len(values)), _spread(values), _per_cent(by_law), _per_cent(by_neighbours)])
+
+
+def _off(found: ScalingLaw, size: str, values: Sequence[float]) -> float:
+    tokens = np.full(len(values), BEYOND[size] * TOKENS)
+    return off_by(found, tokens, np.array(values))
+
+
+def _per_cent(off: float) -> str:
+    return "" if math.isnan(off) else f"{100 * off:+.1f} %"
 
 
 def _alignments(settings: Mapping[str, Sequence[Facts]]) -> Iterator[str]:

@@ -161,7 +161,7 @@ def test_a_perplexity_beyond_the_asymptote_is_refused():
     tokens = np.geomspace(0.1, 1, 6) * T
     found = fit(tokens, EN.perplexity(tokens), draws=5)
     assert math.isinf(float(EN.tokens(EN.best)))
-    with pytest.raises(DataError, match=r"comes no lower than 11\.9"):
+    with pytest.raises(DataError, match=r"goes no lower than 11\.9"):
         found.efficiency(11.0, T)
 
 
@@ -169,7 +169,7 @@ def test_resampled_laws_that_never_get_there_make_the_interval_endless():
     tokens = np.geomspace(0.1, 1, 5) * T
     wild = EN.perplexity(tokens) * np.exp([0.05, -0.05, 0.06, -0.04, 0.02])
     found = fit(tokens, wild, draws=100)
-    near = found.law.best * 1.02
+    near = found.curve.best * 1.02
     value = found.efficiency(near, T).mlte
     assert math.isinf(value.high)
     assert value.low < value.value
@@ -178,7 +178,7 @@ def test_resampled_laws_that_never_get_there_make_the_interval_endless():
 def test_three_runs_fit_exactly_and_so_have_no_interval():
     tokens = [0.1 * T, 0.5 * T, T]
     found = fit(tokens, [48.36, 25.31, 21.93])
-    assert found.law.perplexity(tokens) == pytest.approx([48.36, 25.31, 21.93], rel=1e-6)
+    assert found.curve.perplexity(tokens) == pytest.approx([48.36, 25.31, 21.93], rel=1e-6)
     assert math.isnan(found.efficiency(26.0, T).teff.low)
     assert np.isnan(found.left_out).all()
 
@@ -204,7 +204,7 @@ def test_leaving_a_size_out_leaves_out_all_its_seeds():
 
 
 def test_three_lengths_a_hair_apart_are_no_three_sizes():
-    with pytest.raises(DataError, match="three sizes"):
+    with pytest.raises(DataError, match="3 sizes"):
         fit([T, 1.0002 * T, 1.0004 * T], [22.1, 22.0, 21.9])
 
 

@@ -113,6 +113,18 @@ def test_extrapolation_is_named(mono, tmp_path):
     assert "No TEff for English in better" in told.missing[0]
 
 
+def test_a_law_that_does_not_foretell_its_own_runs_is_to_be_doubted(mono, cloned, tmp_path):
+    told = efficiencies(settings(mixed_runs(read([*mono, *cloned]))))
+    assert not [why for why in told.missing if "doubted" in why]
+    drops = [
+        mixed_folders.monolingual(tmp_path / f"2026-11-21-drops-{x}", x * WHOLE, perplexity)
+        for x, perplexity in {2.0: 11.0, 4.0: 10.0}.items()
+    ]
+    told = efficiencies(settings(mixed_runs(read([*mono, *drops, *cloned]))))
+    (why,) = [why for why in told.missing if "to be doubted: perplexity may drop" in why]
+    assert "law of English is off by -33 % at 1.20 G tokens" in why
+
+
 def test_scale_is_a_line_for_each_share_where_totals_differ(mono, tmp_path):
     folders = [
         mixed_folders.mixed(

@@ -6,13 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isogloss.analysis.scaling import PARAMETERS, Efficiency, ScalingFit, by_size, fit
+import numpy as np
+
+from isogloss.analysis.efficiency import CurveFit, Efficiency, by_size
+from isogloss.analysis.scaling import PARAMETERS, ScalingLaw, fit
 from isogloss.core.errors import DataError
 from isogloss.core.languages import original_of
 from isogloss.report.measurements import in_order, language_name
 from isogloss.report.mixing import MixedRun, Setting, is_monolingual
+from isogloss.report.numbers import count
 
 _DRAWS = 500
+_ERRS = 0.1
+"""How far a law may be off a number of tokens that it was fitted without, before it is to be doubted."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Law:
 
     model: str
     language: str
-    fit: ScalingFit
+    fit: CurveFit[ScalingLaw]
     tokens: tuple[float, ...]
     perplexities: tuple[float, ...]
 
@@ -56,6 +62,7 @@ def efficiencies(settings: Sequence[Setting]) -> Efficiencies:
         law, why = _law(model, language, runs)
         if law:
             laws[model, language] = law
+            why = _doubt(law)
         missing += [why] if why else []
     found: dict[tuple[str, str], Efficiency] = {}
     outside: list[str] = []
@@ -100,6 +107,20 @@ def _law(model: str, language: str, runs: Sequence[MixedRun]) -> tuple[Law | Non
         return Law(model, language, fit(tokens, perplexities, draws=_DRAWS), tokens, perplexities), ""
     except DataError as error:
         return None, f"There is no scaling law of {name}: {error.got}."
+
+
+def _doubt(law: Law) -> str:
+    """Where the law does not foretell a size that lies between others; at the ends any law is far off."""
+    between = law.fit.left_out[1:-1]
+    if not (np.abs(between) > _ERRS).any():
+        return ""
+    worst = 1 + int(np.nanargmax(np.abs(between)))
+    off, tokens = law.fit.left_out[worst], law.fit.sizes[worst]
+    return (
+        f"The scaling law of {language_name(law.language)} is off by {100 * off:+.0f} % at {count(tokens)} "
+        "tokens when fitted without them, and its TEff is to be doubted: perplexity may drop at once there. "
+        "`isogloss.analysis.interpolation` reads tokens off between the runs instead."
+    )
 
 
 def _efficiency(law: Law, setting: Setting, language: str) -> tuple[Efficiency | None, str]:
