@@ -82,6 +82,24 @@ def test_seeds_that_cross_are_drawn_together():
     assert float(found.curve.tokens(middle)) == pytest.approx(2e5)
 
 
+@given(st.lists(st.floats(2.0, 500.0), min_size=2, max_size=8), st.floats(0, 1))
+def test_the_inverse_holds_where_sizes_cross_too(perplexities, place):
+    sizes = 1e5 * 2.0 ** np.arange(len(perplexities))
+    try:
+        curve = interpolate(sizes, perplexities).curve
+    except DataError:  # longer runs are no better
+        return
+    wanted = curve.worst ** (1 - place) * curve.best**place
+    assert float(curve.perplexity(curve.tokens(wanted))) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_after_a_plateau_the_curve_falls_from_its_end():
+    curve = interpolate([1e6, 2e6, 4e6, 8e6], [40, 30, 31, 20]).curve
+    assert 4e6 < float(curve.tokens(30.3)) < 4.2e6
+    ends = interpolate([1e6, 2e6, 4e6, 8e6], [40, 41, 20, 21]).curve
+    assert ends.tokens([ends.worst, ends.best]) == pytest.approx([1e6, 4e6])
+
+
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     sizes = np.repeat(SIZES, 3)
     hits, trials = 0, 60

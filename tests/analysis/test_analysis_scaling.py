@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isogloss.analysis.efficiency import by_size
 from isogloss.analysis.scaling import PUBLISHED_UNIT, ScalingLaw, fit, fit_law
 from isogloss.core.errors import DataError
 
@@ -206,6 +207,15 @@ def test_leaving_a_size_out_leaves_out_all_its_seeds():
 def test_three_lengths_a_hair_apart_are_no_three_sizes():
     with pytest.raises(DataError, match="3 sizes"):
         fit([T, 1.0002 * T, 1.0004 * T], [22.1, 22.0, 21.9])
+
+
+def test_a_size_spans_a_per_cent_and_no_chain_of_them():
+    sizes = by_size([100, 103.6, 100.9, 101.8, 102.7])
+    assert [np.flatnonzero(size).tolist() for size in sizes] == [[0, 2], [3, 4], [1]]
+
+
+def test_a_law_of_the_least_exponent_overflows_in_silence():
+    assert math.isinf(float(ScalingLaw(1.0, 0.01, 0.05, 1e9).tokens(20.0001)))
 
 
 @pytest.mark.parametrize(

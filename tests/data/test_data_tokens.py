@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+import isogloss.core.tokenizer as core_tokenizer
 from isogloss.core.errors import CheckpointError, DataError, ModelError
 from isogloss.data.tokens import TokenFile, token_file
 from tiny_models import SENTENCES, tiny_tokenizer
@@ -48,6 +49,15 @@ def test_a_corpus_of_several_batches_is_written_in_order_and_reports_its_progres
     assert seen[-1] == (file.documents, file.count)
     last = file.ids[file.boundaries[-2] : file.boundaries[-1] - 1].tolist()
     assert last == TOKENIZER(texts[-1], add_special_tokens=False)["input_ids"]
+
+
+def test_long_documents_are_tokenised_a_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(core_tokenizer, "_CHARACTERS", 100)
+    seen = []
+    texts = [SENTENCES[0] * 3] * 20
+    write(tmp_path, iter(texts), progress=lambda documents, tokens: seen.append(documents))
+    assert max(np.diff([0, *seen])) <= -(-100 // len(texts[0]))
+    assert seen[-1] == 20
 
 
 def test_a_second_call_reuses_the_file_and_does_not_touch_the_corpus(tmp_path):

@@ -89,6 +89,28 @@ def test_what_needs_no_gradient_gets_none():
         assert not linear_cross_entropy(hidden, weight, targets).requires_grad
 
 
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_where_no_gradient_is_taken_none_is_made(without, monkeypatch):
+    """Parameters want gradients even then; making them would double what an evaluation costs."""
+    rooms, room = [], module._room
+    monkeypatch.setattr(module, "_room", lambda *given: rooms.append(room(*given)) or rooms[-1])
+    hidden, weight, bias, targets = drawn(4)
+    with without():
+        linear_cross_entropy(hidden, weight, targets, bias=bias)
+    assert rooms == [(None, None, None)]
+
+
+def test_a_model_in_float64_has_a_loss_too():
+    hidden, weight, bias, targets = (
+        x.detach().double().requires_grad_() if x.is_floating_point() else x for x in drawn(4)
+    )
+    linear_cross_entropy(hidden, weight, targets, bias=bias).backward()
+    assert bias.grad.dtype == torch.float64
+    wanted = torch.autograd.grad(plain(hidden, weight, targets, bias), [hidden, weight, bias])
+    for one, other in zip((hidden, weight, bias), wanted, strict=True):
+        torch.testing.assert_close(one.grad, other, rtol=1e-5, atol=1e-6)
+
+
 def test_under_autocast_products_are_in_bfloat16_and_the_loss_in_float32():
     hidden, weight, bias, targets = drawn(40, width=32)
     with torch.autocast("cpu", dtype=torch.bfloat16):

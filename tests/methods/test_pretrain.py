@@ -8,10 +8,14 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 import isogloss.methods.pretrain as pretrain_module
 from isogloss.core.errors import DataError, RecipeError
+from isogloss.core.run import open_run
 from isogloss.methods.deltas import apply_deltas
 from isogloss.methods.scoring import evaluate_files
+from isogloss.methods.sources import corpora
+from isogloss.methods.text import tokenised
 from isogloss.models.anatomy import anatomy
 from isogloss.models.backbone import load_model
+from tiny_models import tiny_tokenizer
 from tiny_runs import PRETRAIN, TINY, logged, ran, tiny
 
 
@@ -31,6 +35,14 @@ def test_every_part_of_the_run_folder_is_there(pretrained):
     assert {"report.html", "card.md", "model", "checkpoints", "tokenizer"} <= names
     assert pretrained.status["state"] == "finished"
     assert pretrained.environment["data"].keys() == {"en-Latn", "fr-Latn"}
+
+
+def test_half_a_token_file_of_a_killed_process_is_cleared_away(tmp_path):
+    with open_run(tmp_path, tiny(PRETRAIN)) as run:
+        left = run.folder / "tokens/abc.tmp-12345678"
+        left.mkdir(parents=True)
+        files = tokenised(corpora({"en-Latn": ("miniature/test:5",)}), tiny_tokenizer("unigram"), run)
+        assert [path.name for path in left.parent.iterdir()] == [files["en-Latn"].folder.name]
 
 
 def test_losses_dev_scores_and_test_scores_are_logged_by_language(pretrained):

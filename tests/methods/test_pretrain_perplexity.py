@@ -12,6 +12,7 @@ from isogloss.core.errors import DataError, RecipeError
 from isogloss.core.run import read_run
 from isogloss.data.tokens import token_file
 from isogloss.evaluate.windows import Scored, Windows, scored_windows
+from isogloss.methods.check import check
 from isogloss.methods.perplexity import scored_bytes
 from isogloss.methods.table import run_recipe
 from isogloss.models.backbone import load_model, load_tokenizer
@@ -98,6 +99,14 @@ def test_a_masked_model_has_the_perplexity_of_what_is_masked_under_a_name_of_its
 def test_a_rule_that_does_not_fit_is_refused_at_reading(changes, told):
     with pytest.raises(RecipeError, match=told):
         tiny(PRETRAIN, **changes)
+
+
+def test_a_window_longer_than_a_given_model_is_refused_before_training(run):
+    base = {key: value for key, value in PRETRAIN.items() if key not in ("architecture", "vocabulary")}
+    windows = {"window": 65, "scored": 4}
+    recipe = tiny(base, objective="causal", model=str(run.folder / "model"), perplexity=windows)
+    with pytest.raises(RecipeError, match=r"perplexity\.window: 65 tokens, but the model reads 64"):
+        check(recipe)
 
 
 def test_a_text_shorter_than_the_context_is_refused_before_training(tmp_path):

@@ -9,7 +9,9 @@ import torch
 
 import isogloss.methods.pretrain as pretrain_module
 from isogloss.core.errors import RecipeError
+from isogloss.data.batches import Layout
 from isogloss.data.mixture import MixtureSpec
+from isogloss.methods import mixing
 from isogloss.methods.mixing import course
 from isogloss.methods.planning import plan
 from isogloss.models.backbone import load_model
@@ -144,7 +146,7 @@ def test_a_share_of_tokens_makes_up_for_a_padded_last_sequence():
             self.count = count
 
     class Shape:
-        length = 10
+        length = stride = 10
 
         def sequences(self, file):
             return -(-file.count // 10)
@@ -159,6 +161,46 @@ def test_a_share_of_tokens_makes_up_for_a_padded_last_sequence():
     assert shares["a"] * 10 == pytest.approx(shares["b"] * 7.5)
     assert asked.asked.at(0) == {"a": 0.5, "b": 0.5}
     assert (asked.draws, asked.ends) == (4, ())
+
+
+@pytest.mark.parametrize("length", [9, 16, 32])
+def test_a_training_by_epochs_ends_where_its_last_stage_does(length, tmp_path):
+    recipe = tiny(
+        BASE,
+        schedule="0.1_0.9",
+        length=length,
+        training={"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "select": "last", "log_every": 500},
+    )
+    run = ran(recipe, tmp_path)
+    ends = [line["step"] for line in logged(run, "stage_tokens") if line["language"] == CLONE]
+    assert len(ends) == 2
+    last = max(line["step"] for line in logged(run, "tokens"))
+    assert ends == [last // 2, last]
+
+
+def test_unimax_reads_a_text_as_often_as_its_cap_says():
+    class Text:
+        def __init__(self, count):
+            self.count = count
+
+    files = {"a": Text(150_000), "b": Text(1_500)}
+    layout = Layout(length=16, prefix=(), suffix=(), stride=15, first=0, padding=0)
+    spec = MixtureSpec(kind="unimax", max_epochs=2)
+    asked = course(spec, None, files, TrainingPlan(steps=500, batch_size=8), layout=layout)
+    assert 500 * 8 * asked.timeline.at(0)["b"] / 100 == pytest.approx(2)  # 100 sequences hold all of it
+
+
+def test_signals_are_measured_on_no_more_sequences_than_asked_for(tmp_path, monkeypatch):
+    rows = []
+
+    def counted(model, batches, step):
+        batches = list(batches)
+        rows.append(sum(len(batch["language"]) for batch in batches))
+        return 1.0
+
+    monkeypatch.setattr(mixing, "mean_loss", counted)
+    ran(tiny(BASE, schedule=PROGRESS | {"probe": 6}, dev={}), tmp_path)
+    assert set(rows) == {6}
 
 
 def test_a_plan_tells_what_each_language_is_expected_to_get_and_what_the_seed_draws(whole):

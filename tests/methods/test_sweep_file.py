@@ -11,6 +11,7 @@ from isogloss.methods.sweep_file import expand, is_sweep, load_sweep
 from tiny_runs import FINETUNE, PRETRAIN
 
 BASE = {"recipe": PRETRAIN}
+WITH_DEV = PRETRAIN | {"dev": {"eng": "miniature/test:8"}}
 
 
 def expanded(text, base=PRETRAIN):
@@ -100,6 +101,20 @@ def test_long_names_stay_short_and_apart():
     assert len(set(names)) == 4
     assert max(map(len, names)) < 100
     assert found.runs[0].setting == found.runs[1].setting != found.runs[2].setting
+
+
+def test_no_run_is_called_as_another_by_the_number_it_is_given():
+    steps = {"a b": 40, "a-b": 41, "a-b-2": 42}
+    runs = {name: {"training.steps": count} for name, count in steps.items()}
+    found = expanded(f"runs: {yaml.safe_dump(runs, default_flow_style=True).strip()}")
+    assert len({run.name for run in found.runs}) == 3
+    assert [run.recipe.training.steps for run in found.runs] == [40, 41, 42]
+
+
+def test_recipes_that_look_alike_in_a_table_are_settings_of_their_own():
+    found = expanded("runs: [{length: 24, dev: {}}, {length: 24}]\nseeds: [0, 1]", WITH_DEV)
+    assert found.runs[0].varied == found.runs[2].varied
+    assert [run.setting for run in found.runs] == ["length-24-dev"] * 2 + ["length-24"] * 2
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,19 @@ def test_anchored_pieces_are_exactly_those_spelt_alike():
             assert ids.setdefault(token, joint.places[tag][index]) == joint.places[tag][index]
 
 
+def test_special_tokens_without_a_role_are_no_anchors():
+    def words(*own):
+        vocabulary = {token: index for index, token in enumerate(["<unk>", *own])}
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.add_special_tokens([AddedToken("<r0>", special=True), AddedToken("<r1>", special=True)])
+        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+    together = joined({"en-Latn": words("red"), "fr-Latn": words("rouge")}, anchored=False)
+    assert not anchors(together.tokenizer).any()
+    assert together.size == 1 + 2 + 2  # unknown, two reserved, a word of each
+
+
 def test_vocabularies_of_different_kinds_share_special_tokens_by_their_role():
     own = {"en-Latn": tiny_tokenizer("unigram"), "fr-Latn": tiny_tokenizer("wordpiece")}
     own["sw-Latn"] = tiny_tokenizer("bytes")

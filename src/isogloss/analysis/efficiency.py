@@ -136,16 +136,18 @@ class CurveFit(Generic[C]):
 
 
 def by_size(tokens: Sequence[float] | Array) -> list[npt.NDArray[np.bool_]]:
-    """Which runs are of each size, sizes ascending: one begins where tokens rise by more than a per cent.
+    """Which runs are of each size, sizes ascending: the fewest tokens, and up to a per cent more.
 
     Args:
         tokens: of each run, above 0.
     """
     found = np.asarray(tokens, dtype=np.float64)
-    different = np.unique(found)
-    begins = np.diff(np.log(different), prepend=-np.inf) > np.log(ONE_SIZE)
-    numbers = np.cumsum(begins)[np.searchsorted(different, found)]
-    return [numbers == number for number in range(1, int(begins.sum()) + 1)]
+    sizes: list[npt.NDArray[np.bool_]] = []
+    left = np.ones(found.shape, dtype=np.bool_)
+    while left.any():
+        sizes.append(left & (found <= found[left].min() * ONE_SIZE))
+        left &= ~sizes[-1]
+    return sizes
 
 
 def checked_runs(

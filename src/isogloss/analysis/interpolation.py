@@ -57,10 +57,10 @@ class Interpolation:
 
     def tokens(self, perplexity: npt.ArrayLike) -> Array:
         """MLTE: the fewest tokens of this perplexity; infinite below `best`, 0 above `worst`."""
-        gains, first = np.unique(_exact(-self.losses), return_index=True)
-        wanted = _exact(-np.log(np.asarray(perplexity, dtype=np.float64)))
-        found = np.interp(wanted, gains, np.log(self.sizes[first]), left=-np.inf, right=np.inf)
-        return np.asarray(np.exp(found))
+        wanted = _exact(np.log(np.asarray(perplexity, dtype=np.float64)))
+        # From the largest size to the smallest: of equal losses the last, so the fewest tokens, is found.
+        losses, places = _exact(self.losses)[::-1], np.log(self.sizes)[::-1]
+        return np.asarray(np.exp(np.interp(wanted, losses, places, left=np.inf, right=-np.inf)))
 
     def covers(self, tokens: float) -> bool:
         """Whether there are runs of as few and as many tokens, to the per cent within which sizes are one."""

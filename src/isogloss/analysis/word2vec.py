@@ -1,4 +1,4 @@
-"""Skip-gram word vectors of a token stream: what two languages' rows share without any model of context.
+"""Word vectors of a token stream: what two languages' rows share without any model of context.
 
 The control of 2404.07982: cloned languages never stand in one window, so nothing pulls their vectors
 together. A model whose clones are alike has aligned them by more than who stands beside whom.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,21 +45,23 @@ def word2vec(
     hidden: int = 768,
     window: int = 5,
     negative: int = 20,
+    skip_grams: bool = False,
+    thinned: float = 1e-3,
     epochs: int = 1,
     seed: int = 0,
 ) -> WordVectors:
-    """Train skip-gram vectors with negative sampling (Mikolov et al., 2013).
+    """Train word vectors with negative sampling (Mikolov et al., 2013).
 
-    The defaults are the paper's; it does not say whether it took skip-grams, nor whether it thinned out
-    frequent words. Here they are all read, for they are what is compared. On one thread, so that it comes out
-    the same again.
+    The defaults are those of the authors' code. On one thread, so that it comes out the same again.
 
     Args:
         sequences: token ids, each (tokens,); read 1 + `epochs` times, so it must be re-iterable.
         size: ids are below it.
         hidden: length of a vector.
         window: neighbours on each side at most.
-        negative: words drawn for each neighbour.
+        negative: words drawn beside each that is to be guessed.
+        skip_grams: guess the neighbours from a word; False: the word from its neighbours.
+        thinned: words more frequent than this share of the text are read less often; 0: all are read.
         epochs: passes.
 
     Raises:
@@ -75,8 +77,9 @@ def word2vec(
         counts += np.bincount(sequence, minlength=size)
     if not counts.any():
         raise DataError("no token", wanted="a stream of tokens to learn from")
-    settings = {"vector_size": hidden, "window": window, "negative": negative, "epochs": epochs}
-    model = models.Word2Vec(text, sg=1, min_count=1, sample=0, workers=1, seed=seed, **settings)
+    settings: dict[str, Any] = {"vector_size": hidden, "window": window, "negative": negative}
+    settings |= {"sg": int(skip_grams), "sample": thinned, "epochs": epochs}
+    model = models.Word2Vec(text, min_count=1, workers=1, seed=seed, **settings)
     ids = np.array([int(word) for word in model.wv.index_to_key])
     found = [np.zeros((size, hidden), dtype=np.float32) for _ in range(2)]
     for vectors, learnt in zip(found, (model.wv.vectors, model.syn1neg), strict=True):

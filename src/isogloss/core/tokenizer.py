@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from isogloss.core.errors import ModelError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_BATCH = 1000
+_BATCH, _CHARACTERS = 1000, 2_000_000
+"""Texts that are tokenised together, at most: ids come as Python's numbers, a hundred bytes for a token."""
 
 
 def backend_of(tokenizer: Any) -> Tokenizer:
@@ -43,11 +43,22 @@ def backend_of(tokenizer: Any) -> Tokenizer:
 
 
 def encoded(backend: Tokenizer, texts: Iterable[str]) -> Iterator[list[tuple[str, list[int]]]]:
-    """Texts with their token ids, special tokens not added, a thousand at a time, tokenised on all cores."""
-    stream = iter(texts)
-    while batch := list(islice(stream, _BATCH)):
+    """Texts with their token ids, special tokens not added, some at a time, tokenised on all cores."""
+    for batch in _some(texts):
         rows = backend.encode_batch_fast(batch, add_special_tokens=False)
         yield [(text, row.ids) for text, row in zip(batch, rows, strict=True)]
+
+
+def _some(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch, characters = list[str](), 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if len(batch) == _BATCH or characters >= _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def own_size(tokenizer: Any) -> int:

@@ -193,10 +193,10 @@ class LanguageModelBatches:
 
 
 class WholeFileBatches:
-    """One language's file from beginning to end, for evaluation; batches are those of training.
+    """One language's file from its beginning, for evaluation; batches are those of training.
 
-    Every token of the file is in exactly one batch, and the masks are the same in each pass. The last batch
-    may have fewer rows.
+    Every token is in exactly one batch, and the masks are the same in each pass. The last batch may have
+    fewer rows.
     """
 
     def __init__(
@@ -210,17 +210,20 @@ class WholeFileBatches:
         objective: TextObjective = "masked",
         masking: Masking | None = None,
         language: int = 0,
+        most: int | None = None,
         places: Ids | None = None,
     ) -> None:
         """Put the parts together; arguments as for `LanguageModelBatches`.
 
         Args:
             language: the index that stands in every row's `language`.
+            most: end after so many sequences; None: at the end of the file.
             places: the id that the model has for each id of the file; None: the same.
         """
         self.layout = layout_for(tokenizer, length=length, objective=objective)
         self._file, self.batch_size, self._language = file, batch_size, language
-        self._sequences = self.layout.sequences(file)
+        whole = self.layout.sequences(file)
+        self._sequences = whole if most is None else min(most, whole)
         self._masker = _masker(tokenizer, masking, objective=objective, seed=seed)
         self._places = {} if places is None else {language: places}
 

@@ -120,8 +120,8 @@ def token_file(
 ) -> TokenFile:
     """Tokenise a corpus onto disk, or find it there.
 
-    Tokenisation runs in batches on all cores (the tokenizers library's threads); memory does not grow with
-    the corpus. The folder appears whole or not at all.
+    Tokenisation runs in batches on all cores (the tokenizers library's threads); memory grows with
+    the longest text and not with the corpus. The folder appears whole or not at all.
 
     Args:
         texts: the documents; not touched when the file exists. White space alone, and
@@ -214,7 +214,7 @@ class _Writer:
 
     def _flattened(self, batch: list[tuple[str, list[int]]]) -> tuple[Ids, list[int]]:
         """Ids of all documents, each with its separator, and each one's length."""
-        documents = [[*ids, self.separator] for _, ids in batch if ids]
+        documents = [np.array([*ids, self.separator], dtype=self.dtype) for _, ids in batch if ids]
         self.bytes += sum(len(text.encode()) for text, ids in batch if ids)
-        flat = [number for document in documents for number in document]
-        return np.array(flat, dtype=self.dtype), [len(document) for document in documents]
+        flat = np.concatenate(documents) if documents else np.empty(0, dtype=self.dtype)
+        return flat, [len(document) for document in documents]

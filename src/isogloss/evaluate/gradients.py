@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from isogloss.core.errors import ModelError
 from isogloss.core.seeds import derive
-from isogloss.models.anatomy import Place, anatomy
+from isogloss.models.anatomy import Anatomy, Place, anatomy
+from isogloss.models.matrices import Blocks, fused
 from isogloss.models.modes import evaluating
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -41,6 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Kinds of tensors, and the parts of the anatomy that each is."""
 ALL = "all"
+_WHOLE = Blocks(1, 0)
 _ROUNDING = 1e-6
 """A tensor's gradient that is smaller than this share of the largest tensor's is rounding alone."""
 
@@ -51,7 +53,9 @@ class GradientCosines:
 
     Attributes:
         pairs: of languages.
-        tensors: names of the trained tensors; a tied one once.
+        tensors: names of the trained tensors; a tied one once. One that holds several matrices counts as
+            these, with numbers (`c_attn.weight[0]` is GPT-2's query): most architectures, and the paper's,
+            keep them apart.
         places: where each belongs.
         cosines: (items, pairs, tensors); NaN where one of the two gradients is zero up to rounding, as that
             of the keys' bias is in most models: softmax does not see it, so its direction would be noise.
@@ -116,11 +120,12 @@ def gradient_cosines(
     Raises:
         ModelError: no tensor requires a gradient.
     """
-    trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    parts = anatomy(model)
+    trained = _trained(model, parts)
     if not trained:
         raise ModelError("no tensor of the model requires a gradient", fix="unfreeze what is to be compared")
     model.zero_grad(set_to_none=True)
-    parts = anatomy(model)
+    names = [name for one in trained for name in one.names]
     found = []
     with evaluating(model):
         for number, item in enumerate(items):
@@ -130,19 +135,47 @@ def gradient_cosines(
                 found.append(_sketched(trained, item, loss, pairs, sketch, derive(seed, "sketch", number)))
     return GradientCosines(
         tuple(pairs),
-        tuple(trained),
-        tuple(parts.place(name) for name in trained),
-        np.stack(found) if found else np.empty((0, len(pairs), len(trained))),
+        tuple(names),
+        tuple(parts.place(one.name) for one in trained for _ in one.names),
+        np.stack(found) if found else np.empty((0, len(pairs), len(names))),
         0.0 if sketch is None else math.sqrt(2 / sketch),
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trained:
+    """A parameter, and the number of the first of the matrices that it holds."""
+
+    name: str
+    tensor: Tensor
+    first: int
+    blocks: Blocks
+
+    @property
+    def names(self) -> list[str]:
+        several = self.blocks.of > 1
+        return [f"{self.name}[{number}]" for number in range(self.blocks.of)] if several else [self.name]
+
+
+def _trained(model: nn.Module, parts: Anatomy) -> list[_Trained]:
+    several, found, number = fused(parts), [], 0
+    for name, tensor in model.named_parameters():
+        if tensor.requires_grad:
+            found.append(_Trained(name, tensor, number, several.get(name, _WHOLE)))
+            number += found[-1].blocks.of
+    return found
+
+
+def _count(trained: Sequence[_Trained]) -> int:
+    return sum(one.blocks.of for one in trained)
+
+
 def _exact(
-    trained: Mapping[str, Tensor], item: Mapping[str, Batch], loss: Loss, pairs: Sequence[Pair]
+    trained: Sequence[_Trained], item: Mapping[str, Batch], loss: Loss, pairs: Sequence[Pair]
 ) -> Array:
     """Cosines of one item, (pairs, tensors): one language's gradient is kept, its partners' pass by."""
-    products = np.full((len(pairs), len(trained)), np.nan)
-    norms = {language: np.zeros(len(trained)) for pair in pairs for language in pair}
+    products = np.full((len(pairs), _count(trained)), np.nan)
+    norms = {language: np.zeros(_count(trained)) for pair in pairs for language in pair}
     for first in dict.fromkeys(pair[0] for pair in pairs):
         kept: dict[int, Tensor] = {}
         _backward(trained, loss, item[first], _kept(kept, norms[first]))
@@ -169,7 +202,7 @@ def _compared(kept: Mapping[int, Tensor], products: Array, norms: Array) -> Rece
 
 
 def _sketched(
-    trained: Mapping[str, Tensor],
+    trained: Sequence[_Trained],
     item: Mapping[str, Batch],
     loss: Loss,
     pairs: Sequence[Pair],
@@ -178,10 +211,10 @@ def _sketched(
 ) -> Array:
     """Cosines of one item, (pairs, tensors), from a sketch of each language's gradient and its exact norm."""
     sketches: dict[str, dict[int, Tensor]] = {language: {} for pair in pairs for language in pair}
-    norms = {language: np.zeros(len(trained)) for language in sketches}
+    norms = {language: np.zeros(_count(trained)) for language in sketches}
     for language, own in sketches.items():
         _backward(trained, loss, item[language], _folded(own, norms[language], size, seed))
-    products = np.full((len(pairs), len(trained)), np.nan)
+    products = np.full((len(pairs), _count(trained)), np.nan)
     for row, (one, other) in enumerate(pairs):
         for index in sketches[one].keys() & sketches[other].keys():
             products[row, index] = float(sketches[one][index] @ sketches[other][index])
@@ -206,24 +239,25 @@ def _fold(gradient: Tensor, size: int, seed: int) -> Tensor:
     return torch.zeros(size, device=gradient.device).index_add_(0, drawn % size, signed)
 
 
-def _backward(trained: Mapping[str, Tensor], loss: Loss, batch: Batch, receive: Receive) -> None:
-    with _handed_over(trained.values(), receive), torch.enable_grad():
+def _backward(trained: Sequence[_Trained], loss: Loss, batch: Batch, receive: Receive) -> None:
+    with _handed_over(trained, receive), torch.enable_grad():
         loss(batch).backward()
 
 
 @contextlib.contextmanager
-def _handed_over(tensors: Iterable[Tensor], receive: Receive) -> Iterator[None]:
-    """Give each gradient away, with its tensor's number, as soon as it is whole."""
+def _handed_over(trained: Iterable[_Trained], receive: Receive) -> Iterator[None]:
+    """Give each gradient away as soon as it is whole, matrix by matrix with their numbers."""
 
-    def hook_of(index: int) -> Callable[[Tensor], None]:
+    def hook_of(one: _Trained) -> Callable[[Tensor], None]:
         def hook(tensor: Tensor) -> None:
             assert tensor.grad is not None
             gradient, tensor.grad = tensor.grad, None
-            receive(index, gradient)
+            for number, matrix in enumerate(gradient.chunk(*one.blocks)):
+                receive(one.first + number, matrix)
 
         return hook
 
-    handles = [tensor.register_post_accumulate_grad_hook(hook_of(i)) for i, tensor in enumerate(tensors)]
+    handles = [one.tensor.register_post_accumulate_grad_hook(hook_of(one)) for one in trained]
     try:
         yield
     finally:

@@ -59,6 +59,8 @@ def linear_cross_entropy(
     """
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    if not torch.is_grad_enabled():  # a parameter says that it wants a gradient all the same
+        hidden, weight, bias = hidden.detach(), weight.detach(), None if bias is None else bias.detach()
     loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets, dtype)
     return loss
 
@@ -153,7 +155,7 @@ def _softmax(
         some = slice(start, start + size)
         given, target = scores[some].float(), targets[some, None]
         if bias is not None:
-            given = given + bias
+            given = given + bias.float()
         believed = given.softmax(-1)
         losses.append(_losses(given, believed, target))
         if wanted:

@@ -58,7 +58,7 @@ def word2vec_rows(
     hidden: int = 768,
     seed: int = 0,
 ) -> Iterator[Finding]:
-    """The control: rows of skip-gram vectors of a token stream, compared as those of a model are.
+    """The control: rows of word vectors of a token stream, compared as those of a model are.
 
     Args:
         sequences: ids of a model's whole space, each (tokens,), such as its training sequences; re-iterable.

@@ -183,6 +183,8 @@ def _lengths(recipe: Record) -> Iterator[tuple[str, int | None]]:
     """Every length in tokens that a recipe asks of its model, by key."""
     if isinstance(recipe, PretrainRecipe):
         yield "length", recipe.length
+        if recipe.perplexity is not None and recipe.objective == "causal":
+            yield "perplexity.window", recipe.perplexity.window
     if isinstance(recipe, FinetuneRecipe | LevelRecipe | AuditRecipe):
         yield "max_length", recipe.max_length
     if isinstance(recipe, DistilRecipe) and recipe.phase1 is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from isogloss.data.schedule import Adaptive, Schedule, Stages, timeline_of
 from isogloss.data.timeline import Timeline
 from isogloss.data.tokens import TokenFile
 from isogloss.evaluate.gradients import ALL, gradient_cosines
-from isogloss.methods.text import draws_of, mean_loss, steps_of
+from isogloss.methods.text import draws_of, every, mean_loss, steps_of
 from isogloss.training.adaptive import AdaptiveShares, Measure
 from isogloss.training.hooks import Hook, Ledger
 from isogloss.training.plan import TrainingPlan
@@ -49,21 +50,23 @@ def course(
     plan: TrainingPlan,
     *,
     layout: Layout,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Course:
     """What a recipe asks for.
 
     Args:
         files: a language's text, in the order of the languages.
         layout: of the sequences.
+        texts: the language whose text a language reads, for those that read another's.
 
     Raises:
         RecipeError: shares that do not fit the languages, the training or the budget.
     """
     sizes = {tag: file.count for tag, file in files.items()}
-    steps = steps_of(files, plan, length=layout.length)
+    steps = steps_of(files, plan, layout=layout, texts=texts)
     draws = draws_of(plan)
     if schedule is None:
-        shares = mixture.resolve(sizes, budget=steps * draws * layout.length)
+        shares = mixture.resolve(sizes, budget=steps * draws * layout.stride)
         asked = Timeline.of([(0, shares)])
     else:
         asked = timeline_of(schedule, sizes, steps=steps)
@@ -107,19 +110,19 @@ def watchers(
     if not isinstance(schedule, Adaptive):
         return [ledger]
     make = _losses if schedule.signal == "progress" else _agreements
-    measure = make({tag: probes[tag] for tag in mixture.names}, step, schedule.probe, seed)
+    measure = make({tag: probes[tag] for tag in mixture.names}, step, seed)
     return [ledger, AdaptiveShares(mixture, measure, schedule, draws=asked.draws)]
 
 
-def _losses(probes: Mapping[str, WholeFileBatches], step: Step, rows: int, seed: int) -> Measure:
+def _losses(probes: Mapping[str, WholeFileBatches], step: Step, seed: int) -> Measure:
     def measure(model: nn.Module) -> dict[str, float]:
         with torch.no_grad():
-            return {tag: mean_loss(model, _first(one, rows), step) for tag, one in probes.items()}
+            return {tag: mean_loss(model, every(one), step) for tag, one in probes.items()}
 
     return measure
 
 
-def _agreements(probes: Mapping[str, WholeFileBatches], step: Step, rows: int, seed: int) -> Measure:
+def _agreements(probes: Mapping[str, WholeFileBatches], step: Step, seed: int) -> Measure:
     """Each language's mean cosine with the others."""
     names = tuple(probes)
     pairs = [(one, other) for place, one in enumerate(names) for other in names[place + 1 :]]
@@ -132,7 +135,7 @@ def _agreements(probes: Mapping[str, WholeFileBatches], step: Step, rows: int, s
 
         items = (
             dict(zip(names, batches, strict=True))
-            for batches in zip(*(_first(one, rows) for one in probes.values()), strict=False)
+            for batches in zip(*map(every, probes.values()), strict=False)
         )
         found = gradient_cosines(model, items, loss=loss, pairs=pairs, sketch=_SKETCH, seed=seed)
         values = {pair: float(np.nanmean(found.by_group(pair)[ALL])) for pair in pairs}
@@ -141,11 +144,6 @@ def _agreements(probes: Mapping[str, WholeFileBatches], step: Step, rows: int, s
         }
 
     return measure
-
-
-def _first(batches: WholeFileBatches, rows: int) -> Iterator[Mapping[str, torch.Tensor]]:
-    """The batches of the first `rows` sequences, whole batches."""
-    return (batches[index] for index in range(min(len(batches), -(-rows // batches.batch_size))))
 
 
 def planned(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from isogloss.core.by_language import tokenizer_of
@@ -148,12 +147,10 @@ def scored_bytes(file: TokenFile, tokenizer: Any, windows: Windows, scored: Scor
     stop = start + int(scored.tokens.sum())
     if (start, stop) == (1, len(file.ids)):
         return file.bytes
-    part, rest = (_text_bytes(ids, tokenizer) for ids in (file.ids[start:stop], _outside(file, start, stop)))
-    return file.bytes * part / (part + rest) if part + rest else 0.0
-
-
-def _outside(file: TokenFile, start: int, stop: int) -> Any:
-    return np.concatenate([file.ids[1:start], file.ids[stop:]])
+    parts = (file.ids[1:start], file.ids[start:stop], file.ids[stop:])
+    before, part, after = (_text_bytes(ids, tokenizer) for ids in parts)
+    whole = before + part + after
+    return file.bytes * part / whole if whole else 0.0
 
 
 def _text_bytes(ids: Any, tokenizer: Any) -> int:

@@ -17,6 +17,7 @@ from isogloss.data.batches import LanguageModelBatches, TextObjective, layout_fo
 from isogloss.data.features import IGNORED
 from isogloss.data.mixture import Mixture
 from isogloss.data.records import Example
+from isogloss.data.schedule import Adaptive
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.aligned_rows import piece_counts
 from isogloss.methods.alignment import log_alignment
@@ -183,13 +184,14 @@ def _training(
         }
         seed = recipe.seed if phase == PHASE else derive(recipe.seed, phase)
         layout = layout_for(tokenizer, length=recipe.length, objective=recipe.objective)
-        asked = course(recipe.mixture, recipe.schedule, files, plan, layout=layout)
+        asked = course(recipe.mixture, recipe.schedule, files, plan, layout=layout, texts=cloned.texts)
         mixture = Mixture(asked.timeline, seed=seed, texts=cloned.texts)
         batches = LanguageModelBatches(files, mixture, tokenizer, **settings)
         bare = language_model_step(recipe.objective)
         judged = held_out(dev, tokenizer, seed=recipe.seed, **settings)
         probed = {**files, **cloned.beside(dev), **dev}
-        probes = held_out(probed, tokenizer, seed=recipe.seed, **settings)
+        most = recipe.schedule.probe if isinstance(recipe.schedule, Adaptive) else None
+        probes = held_out(probed, tokenizer, seed=recipe.seed, most=most, **settings)
         hooks = watchers(asked, recipe.schedule, mixture, batches, probes, step=bare, seed=recipe.seed)
         with keeping_memory():  # every batch has the same shape
             return train(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -287,11 +287,12 @@ def _laid(base: Document, point: _Point) -> Document:
 def _resolved(planned: Sequence[_Planned], keys: Sequence[str]) -> list[SweepRun]:
     """Every recipe as a record; all mistakes of all of them are told together, each once."""
     short = _short(keys)
-    runs: list[SweepRun] = []
+    runs: list[tuple[str, SweepRun]] = []
     problems: dict[str, RecipeError] = {}
     for one in planned:
         try:
-            runs.append(_run(one, resolve(one.document), keys, short))
+            recipe = resolve(one.document)
+            runs.append((_without_seed(one, recipe), _run(one, recipe, keys, short)))
         except RecipeError as error:
             problems |= {problem.message(): problem for problem in problems_of(error)}
     if problems:
@@ -312,6 +313,17 @@ def _run(planned: _Planned, recipe: Any, keys: Sequence[str], short: Mapping[str
         varied={key: changes[key].shown if key in changes else _found(planned.document, key) for key in keys},
         recipe=recipe,
     )
+
+
+def _without_seed(planned: _Planned, recipe: Record) -> str:
+    """What runs that differ in the sweep's seeds alone have in common."""
+    values: Any = recipe.model_dump(mode="json")
+    for path in (path for change in planned.point if change.key == SEED for path in change.paths):
+        inner = values
+        for name in path[:-1]:
+            inner = inner[name]
+        del inner[path[-1]]
+    return json.dumps(values, sort_keys=True)
 
 
 def _found(document: Document, key: str) -> str:
@@ -341,20 +353,26 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w.]+", "-", text).strip("-.")[:_LONGEST_NAME]
 
 
-def _with_own_names(runs: Iterable[SweepRun]) -> list[SweepRun]:
-    """Runs under names that differ even where what varies was too long for one."""
-    taken: dict[str, int] = {}
-    settings: dict[tuple[tuple[str, str], ...], str] = {}
+def _with_own_names(runs: Iterable[tuple[str, SweepRun]]) -> list[SweepRun]:
+    """Runs under names that differ even where what varies was too long for one, or cannot be told.
+
+    Args:
+        runs: each after what it has in common with other seeds of its setting.
+    """
+    settings: dict[str, str] = {}
     result = []
-    for run in runs:
-        varied = tuple(run.varied.items())
-        if varied not in settings:
-            count = taken[run.setting] = taken.get(run.setting, 0) + 1
-            settings[varied] = run.setting if count == 1 else f"{run.setting}-{count}"
-        setting = settings[varied]
+    for common, run in runs:
+        if common not in settings:
+            settings[common] = _free(run.setting, settings.values())
+        setting = settings[common]
         name = setting + run.name.removeprefix(run.setting)
         result.append(SweepRun(name, setting, run.seed, run.varied, run.recipe))
     return result
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
 def _refuse_twins(runs: Iterable[SweepRun], document: Document) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from isogloss.core.by_language import tokenizer_of
+from isogloss.core.files import remove_leftovers
 from isogloss.core.processes import main_first, process_count
 from isogloss.core.run import Run
-from isogloss.data.batches import Ids, WholeFileBatches
+from isogloss.data.batches import Ids, Layout, WholeFileBatches
 from isogloss.data.corpora import HUB, Corpus
 from isogloss.data.pieces import padding_id
 from isogloss.data.tokens import TokenFile, token_file
@@ -36,12 +37,14 @@ def tokenised(texts: Texts, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
     """
     own = {tag: tokenizer_of(tokenizer, tag) for tag in texts}
     keys = {one: fingerprint(one) for one in own.values()}
+    cache = run.folder / _FOLDER
     with main_first():
+        remove_leftovers(cache)
         return {
             tag: token_file(
                 corpus,
                 own[tag],
-                cache=run.folder / _FOLDER,
+                cache=cache,
                 others=_others(run, corpus),
                 corpus_key=corpus.fingerprint(),
                 tokenizer_key=keys[own[tag]],
@@ -58,10 +61,18 @@ def _others(run: Run, corpus: Corpus | MiniatureText) -> list[Path]:
     return sorted(run.folder.parent.glob(f"*/{_FOLDER}"))
 
 
-def steps_of(files: Mapping[str, TokenFile], plan: TrainingPlan, *, length: int) -> int:
-    """Optimiser steps of a training on sequences of `length`; what several languages read counts once."""
-    sequences = sum(file.count for file in set(files.values())) // length
-    return plan.total_steps(max(1, sequences // plan.batch_size), processes=process_count())
+def steps_of(
+    files: Mapping[str, TokenFile], plan: TrainingPlan, *, layout: Layout, texts: Mapping[str, str]
+) -> int:
+    """Optimiser steps of a training, as `LanguageModelBatches` makes it.
+
+    Args:
+        files: a language's text.
+        layout: of the sequences.
+        texts: the language whose text a language reads, for those that read another's; it counts once.
+    """
+    sequences = sum(layout.sequences(files[tag]) for tag in {texts.get(tag, tag) for tag in files})
+    return plan.total_steps(math.ceil(sequences / plan.batch_size), processes=process_count())
 
 
 def draws_of(plan: TrainingPlan) -> int:

@@ -126,6 +126,32 @@ def layer_matrices(family: str) -> LayerMatrices:
     return _MATRICES[family]
 
 
+class Blocks(NamedTuple):
+    """How a tensor that holds several matrices comes apart.
+
+    Attributes:
+        of: how many equal blocks.
+        axis: along which.
+    """
+
+    of: int
+    axis: int
+
+
+def fused(parts: Anatomy) -> dict[str, Blocks]:
+    """Parameters that hold several matrices, by name, such as query, key and value in one; often none."""
+    known = _MATRICES.get(parts.family.name)
+    blocks = (known.query, known.key, known.value, *known.units) if known else ()
+    several = {block.path: block.of for block in blocks if block.of > 1}
+    found = {}
+    for layer in range(len(parts.layers)):
+        for path, of in several.items():
+            axis = int(_is_transposed(module_inside(parts, layer, path)))
+            found[f"{inside(parts, layer, path)}.weight"] = Blocks(of, axis)
+            found[f"{inside(parts, layer, path)}.bias"] = Blocks(of, 0)
+    return found
+
+
 class Matrix(NamedTuple):
     """A linear map.
 
@@ -166,9 +192,13 @@ class Weights:
             self.tensors[f"{path}.bias"] = torch.cat(biases)
 
     def _transposed(self, path: str) -> bool:
-        from transformers.pytorch_utils import Conv1D
+        return _is_transposed(self._parts.model.get_submodule(path))
 
-        return isinstance(self._parts.model.get_submodule(path), Conv1D)
+
+def _is_transposed(module: nn.Module) -> bool:
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, Conv1D)
 
 
 def inside(parts: Anatomy, layer: int, path: str) -> str:

@@ -231,7 +231,9 @@ def own_ids(tokenizer: Any) -> Flags:
 
 def anchors(tokenizer: Any) -> Flags:
     """True for each id that is a piece of two languages or more, special tokens left out; (ids,)."""
-    users = np.sum([own_ids(one) for one in each_tokenizer(tokenizer)], axis=0)
-    shared: Flags = users > 1
-    shared[tokenizer.all_special_ids] = False
+    each = each_tokenizer(tokenizer)
+    shared: Flags = np.sum([own_ids(one) for one in each], axis=0) > 1
+    for one in each:
+        vocabulary = one.get_vocab()
+        shared[[vocabulary[token] for token in _special_tokens(one)]] = False
     return shared
