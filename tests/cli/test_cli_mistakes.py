@@ -57,9 +57,12 @@ def recipe(tmp_path):
         ({"corpora": ["eng"]}, ["corpora", "`key: value` pairs"]),
         ({"corpora": {"Swahilii": "x"}}, ["corpora.Swahilii", "unknown language", "'Swahili' (sw-Latn)"]),
         ({"corpora": {"swa": "x", "sw": "y"}}, ["corpora", "sw: the same language as swa"]),
-        ({"corpora": {"eng": "miniature/trian"}}, ["corpora.en-Latn", "did you mean 'train'?"]),
         (
-            {"corpora": {"eng": "r.yml"}},
+            {"corpora": {"eng": "miniature/trian"}, "mixture": {}},
+            ["corpora.en-Latn", "did you mean 'train'?"],
+        ),
+        (
+            {"corpora": {"eng": "r.yml"}, "mixture": {}},
             ["r.yml  (corpora.en-Latn)", "no such file", "did you mean 'r.yaml'?"],
         ),
         ({"test": {"eng": "none/x.txt"}}, ["x.txt  (test.en-Latn)", "the folder none does not exist either"]),
@@ -73,6 +76,18 @@ def recipe(tmp_path):
         ({"length": 100}, ["length: 100 tokens are more than architecture.max_length, 64"]),
         ({"model": "./x"}, ["model, architecture: give exactly one"]),
         ({"mixture": {"kind": "tempered"}}, ["mixture", "needs alpha"]),
+        (
+            {"mixture": {"kind": "fixed", "shares": {"eng": 0.5, "deu": 0.5}}},
+            ["r.yaml:", "mixture", "'de-Latn', which has no corpus", "en-Latn, fr-Latn"],
+        ),
+        (
+            {"mixture": {"kind": "fixed", "shares": {"eng": 1, "fra": -1}}},
+            ["r.yaml:", "mixture", "numbers of 0 or more"],
+        ),
+        (
+            {"vocabulary": None, "tokenizer": {"of": {"eng": "x"}}},
+            ["r.yaml:", "tokenizer.of", "none for fr-Latn, which has a corpus"],
+        ),
         ({"training": {"steps": 2, "select": "Swahilii"}}, ["training.select", "'Swahili' (sw-Latn)"]),
         ({"training": {"steps": 2, "select": "gap"}}, ["training.select", "equally bad", "select: fair"]),
         ({"training": {"steps": 2, "select": "worst-9"}}, ["training.select: worst-9, of 2 evaluated"]),

@@ -84,7 +84,7 @@ CASES = {
 
 
 def test_where_nothing_is_weak_nothing_is_said():
-    assert weak(GOOD) == {name: [] for name in LIMITS}
+    assert weak(GOOD, source="en-Latn") == {name: [] for name in LIMITS}
     assert advise(FACTS, RECIPE) == []
 
 
@@ -145,6 +145,20 @@ def test_where_only_one_of_the_two_was_measured_it_decides():
     assert rules(facts(without=("retrieval",), parity=("sw-Latn", (0.5, 0.45, 0.55)))) == ["data"]
     apart = facts(without=("parity",), retrieval=("sw-Latn", (0.1, 0.05, 0.15)))
     assert rules(apart) == ["data"]
+
+
+@pytest.mark.parametrize("unknown", ["sw-Latn", "en-Latn"])
+def test_unknown_tokens_make_no_language_look_well_known(unknown):
+    """Nearly half of the tokens are unknown and told in no bits: parity is fine, and says nothing."""
+    found = facts(unknown_rate=(unknown, (0.45, None, None)), retrieval=("sw-Latn", (0.1, 0.05, 0.15)))
+    assert rules(found) == ["vocabulary"]
+    badly = facts(unknown_rate=(unknown, (0.45, None, None)), parity=("sw-Latn", (0.5, 0.45, 0.55)))
+    assert rules(badly) == ["vocabulary"]
+
+
+def test_a_new_vocabulary_is_of_all_languages_and_not_of_the_weak_alone():
+    [advice] = advise(facts(premium=("sw-Latn", (2.4, 2.2, 2.6))), RECIPE)
+    assert list(advice.recipe["corpora"]) == list(FACTS["languages"])
 
 
 def test_a_score_that_is_behind_can_be_levelled_whether_or_not_the_language_lies_apart():

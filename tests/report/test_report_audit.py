@@ -39,7 +39,7 @@ def bare(*values, tags=TAGS):
 
 
 MEASURES = {
-    "unknown_rate": bare(0, 0, 0, 0.002, 0, 0.04),
+    "unknown_rate": bare(0, 0, 0, 0.002, 0, 0.004),
     "tokens_per_word": bare(1.2, 1.4, 1.5, 1.9, 2.1, 2.9),
     "premium": spread(1.1, 1.15, 1.3, 1.25, 2.2),
     "bits_per_byte": spread(1.1, 1.0, 1.2, 0.8, 1.4, 2.1, tags=TAGS),
@@ -80,7 +80,7 @@ def facts(**changes):
         "skipped": {},
     } | changes  # fmt: skip
     found["limits"] = {name: LIMITS[name].to_json() for name in found["measures"] if name in LIMITS}
-    found["weak"] = weak(found["measures"])
+    found["weak"] = weak(found["measures"], source=found["source"])
     found["advice"] = [one.to_json() for one in advise(found, RECIPE.model_dump(mode="json"))]
     return found
 
@@ -114,7 +114,7 @@ def test_other_runs_have_no_audit(tmp_path):
 
 def test_the_headline_says_who_is_weak_by_what_the_weakest_first(found, folder, tmp_path):
     assert found.headline == (
-        "Weak in two of six languages: Swahili (unknown tokens, cost in tokens, prediction, "
+        "Weak in two of six languages: Swahili (cost in tokens, prediction, "
         "distance from the source, task scores); Russian (task scores)."
     )
     head, _, _ = page_of(folder, tmp_path)[0].partition("</header>")
@@ -146,15 +146,26 @@ def test_the_page_is_whole_and_shows_what_was_found(folder, tmp_path):
     assert "Not measured" not in words
 
 
+def test_bits_of_a_language_with_unknown_tokens_are_left_out_with_the_reason(tmp_path):
+    measures = copy.deepcopy(MEASURES) | {"unknown_rate": bare(0, 0, 0, 0.4, 0, 0)}
+    folder = audit(tmp_path / "run", measures=measures)
+    found = audited(read_run(folder))
+    russian = next(row for row in found.rows if row.name == "Russian")
+    cells = {column.key: cell.score for column, cell in zip(found.columns, russian.cells, strict=True)}
+    assert cells["bits_per_byte"] is cells["parity"] is None
+    assert cells["retrieval"] is not None
+    assert "Bits of Russian are left out" in page_of(folder, tmp_path)[1]
+
+
 def test_weak_numbers_are_marked_by_a_word_and_not_by_colour_alone(folder, tmp_path):
     text, _ = page_of(folder, tmp_path)
-    assert text.count('<td class="bad"><span class="verdict">weak</span>') == 6
+    assert text.count('<td class="bad"><span class="verdict">weak</span>') == 5
 
 
 def test_the_source_stands_first_then_the_weakest(found):
     assert [row.name for row in found.rows][:3] == ["English", "Swahili", "Russian"]
     assert found.rows[0].is_source
-    assert [row.weak for row in found.rows][:3] == [0, 5, 1]
+    assert [row.weak for row in found.rows][:3] == [0, 4, 1]
 
 
 def test_the_map_has_the_best_language_on_top_and_tells_all_in_words(found):
@@ -179,6 +190,15 @@ def test_a_model_of_many_layers_is_drawn_without_numbers_in_its_cells(tmp_path):
     changed = {"states": 25, "candidates": 99, "best": 12, "retrieval": layers}
     found = audited(read_run(audit(tmp_path / "run", layers=changed)))
     assert ">50<" not in layer_map(found.layers, name="a").svg
+
+
+def test_what_is_weak_without_a_remedy_is_not_called_nothing(tmp_path):
+    """Prediction alone, where sentences lie near their translations."""
+    measures = {"parity": spread(0.97, 0.93, 0.88, 0.82, 0.46), "retrieval": spread(0.9, 0.9, 0.9, 0.9, 0.9)}
+    folder = audit(tmp_path / "run", measures=measures, vocabulary=None)
+    words = page_of(folder, tmp_path)[1]
+    assert "Weak in one of six languages: Swahili (prediction)." in words
+    assert "What is weak here calls for nothing by itself." in words
 
 
 def test_where_nothing_is_weak_the_page_says_so_and_advises_nothing(tmp_path):

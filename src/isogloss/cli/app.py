@@ -125,7 +125,7 @@ def plan(
 
     Parameters, steps, memory and disk; nothing is run.
     """
-    from isogloss.cli.show import print_plans
+    from isogloss.cli.show import print_missing, print_plans
     from isogloss.cli.show_sweep import print_sweep_plan
     from isogloss.methods.planning import plan as plan_recipe
     from isogloss.methods.sweep_file import expand, is_sweep
@@ -134,7 +134,9 @@ def plan(
     if is_sweep(document := recipe_document(recipe)) and not set_:
         print_sweep_plan(expand(document), out)
         return
-    print_plans(plan_recipe(load_recipe(recipe, overrides=set_ or []), out=out, count=count))
+    loaded = load_recipe(recipe, overrides=set_ or [])
+    print_plans(plan_recipe(loaded, out=out, count=count))
+    print_missing(loaded)
 
 
 @app.command()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from isogloss.core.errors import IsoglossError
 from isogloss.core.languages import language
 from isogloss.report import numbers
 
@@ -33,6 +35,16 @@ def print_plans(plans: Sequence[Plan]) -> None:
             else:
                 table.add_row(f"[bold]{row.what}[/bold]", "", "")
         console.print(table)
+
+
+def print_missing(recipe: Any) -> None:
+    """What `isogloss run` would refuse a recipe for, such as a file that is not there yet; else nothing."""
+    from isogloss.methods.check import check
+
+    try:
+        check(recipe)
+    except IsoglossError as error:
+        typer.echo(f"`isogloss run` would refuse this as things are:\n{error.message()}", err=True)
 
 
 def print_evaluation(found: Evaluation, title: str) -> None:

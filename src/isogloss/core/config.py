@@ -38,8 +38,12 @@ class Refused(ValueError):
     pydantic collects ValueErrors and no others.
     """
 
-    def __init__(self, error: IsoglossError) -> None:
-        self.error = error
+    def __init__(self, error: IsoglossError, *, key: str = "") -> None:
+        """Args:
+        error: what is wrong.
+        key: dotted, of the part of the value that it is about; "" for the value itself.
+        """
+        self.error, self.path = error, tuple(filter(None, key.split(".")))
         super().__init__(" ".join(filter(None, (error.got, error.fix))))
 
 
@@ -317,7 +321,9 @@ def _refusal(document: Document, path: KeyPath, error: ValueError, given: Any) -
     """What one of our own validators said: of a value, or of several keys that do not go together."""
     if isinstance(error, Refused):
         told = error.error
-        return RecipeError(told.got, wanted=told.wanted, fix=told.fix, where=document.where(path))
+        return RecipeError(
+            told.got, wanted=told.wanted, fix=told.fix, where=document.where((*path, *error.path))
+        )
     if not isinstance(given, dict):
         return RecipeError(
             f"{_shown(given)} is not allowed here", wanted=str(error), where=document.where(path)

@@ -8,13 +8,14 @@ The last sequence of a file is padded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from isogloss.core.by_language import tokenizer_of
 from isogloss.core.errors import RecipeError
 from isogloss.data.features import IGNORED
 from isogloss.data.masking import Masker, Masking
@@ -129,7 +130,7 @@ class LanguageModelBatches:
             files: a token file for each language of the mixture, made with this tokenizer.
             mixture: draws the language of each sequence, or of each batch where `monolingual`; its seed is
                 that of the order and the masks.
-            tokenizer: a transformers tokenizer of the fast kind.
+            tokenizer: a transformers tokenizer of the fast kind, or one for each language.
             length: tokens of a row, special ones included.
             batch_size: rows.
             objective: `masked` or `causal`.
@@ -156,7 +157,11 @@ class LanguageModelBatches:
         self._sequences = np.array([self.layout.sequences(file) for file in self._files], dtype=np.int64)
         self._places = {mixture.names.index(language): ids for language, ids in (places or {}).items()}
         self._mixture, self._batch_size, self._monolingual = mixture, batch_size, monolingual
-        self._masker = _masker(tokenizer, masking, objective=objective, seed=mixture.seed) if hide else None
+        self._maskers = (
+            _maskers(tokenizer, mixture.names, masking, seed=mixture.seed)
+            if hide and objective == "masked"
+            else {}
+        )
 
     def __len__(self) -> int:
         """Batches that hold as many sequences as one pass over all texts."""
@@ -170,7 +175,9 @@ class LanguageModelBatches:
             for language, sequence in zip(languages.tolist(), sequences.tolist(), strict=True)
         ]
         draws = index * self._batch_size + np.arange(self._batch_size)
-        return _tensors(rows, languages, draws, layout=self.layout, masker=self._masker, places=self._places)
+        return _tensors(
+            rows, languages, draws, layout=self.layout, maskers=self._maskers, places=self._places
+        )
 
     def tokens_in_a_pass(self) -> dict[str, int]:
         """What `attention_mask` counts in one pass over each language's file, by language."""
@@ -224,7 +231,8 @@ class WholeFileBatches:
         self._file, self.batch_size, self._language = file, batch_size, language
         whole = self.layout.sequences(file)
         self._sequences = whole if most is None else min(most, whole)
-        self._masker = _masker(tokenizer, masking, objective=objective, seed=seed)
+        masked = objective == "masked"
+        self._maskers = {language: Masker(tokenizer, masking or Masking(), seed=seed)} if masked else {}
         self._places = {} if places is None else {language: places}
 
     def __len__(self) -> int:
@@ -238,12 +246,26 @@ class WholeFileBatches:
         rows = [self.layout.cut(self._file, sequence) for sequence in sequences.tolist()]
         languages = np.full(len(rows), self._language)
         return _tensors(
-            rows, languages, sequences, layout=self.layout, masker=self._masker, places=self._places
+            rows, languages, sequences, layout=self.layout, maskers=self._maskers, places=self._places
         )
 
 
-def _masker(tokenizer: Any, masking: Masking | None, *, objective: TextObjective, seed: int) -> Masker | None:
-    return Masker(tokenizer, masking or Masking(), seed=seed) if objective == "masked" else None
+def _maskers(
+    tokenizer: Any, languages: Sequence[str], masking: Masking | None, *, seed: int
+) -> dict[int, Masker]:
+    """For each language's number what hides its tokens, and puts in those of its own tokenizer alone."""
+    own = {tag: tokenizer_of(tokenizer, tag) for tag in languages}
+    made = {one: Masker(one, masking or Masking(), seed=seed) for one in own.values()}
+    return {number: made[own[tag]] for number, tag in enumerate(languages)}
+
+
+def _hidden(ids: Ids, languages: Ids, draws: Ids, maskers: Mapping[int, Masker]) -> tuple[Ids, Ids]:
+    """Inputs and labels, each row by its language's masker."""
+    inputs, labels = ids.copy(), np.full_like(ids, IGNORED)
+    for masker in set(maskers.values()):
+        rows = np.array([maskers[number] is masker for number in languages.tolist()])
+        inputs[rows], labels[rows] = masker.apply(ids[rows], draws[rows])
+    return inputs, labels
 
 
 def _tensors(
@@ -252,7 +274,7 @@ def _tensors(
     draws: Ids,
     *,
     layout: Layout,
-    masker: Masker | None,
+    maskers: Mapping[int, Masker],
     places: Mapping[int, Ids],
 ) -> dict[str, Tensor]:
     import torch
@@ -262,8 +284,8 @@ def _tensors(
     for place, row in enumerate(rows):
         ids[place, : len(row)] = row
         attended[place, : len(row)] = 1
-    if masker:
-        ids, labels = masker.apply(ids, draws)
+    if maskers:
+        ids, labels = _hidden(ids, languages, draws, maskers)
     else:
         labels = np.where(attended == 1, ids, IGNORED)
     for number, its in places.items():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from isogloss.core.config import Record
-from isogloss.core.errors import RecipeError, did_you_mean
+from isogloss.core.errors import RecipeError
 from isogloss.core.fields import LanguageShares
 from isogloss.core.seeds import uniforms
 from isogloss.data.timeline import Shares, Timeline, fixed_shares
@@ -287,7 +287,8 @@ def same_languages(shares: Shares, tokens: Sizes, *, of: str = "the mixture") ->
         if language not in tokens:
             raise RecipeError(
                 f"{of} has a share for {language!r}, which has no corpus",
-                fix=did_you_mean(language, tokens),
+                wanted=f"shares of the languages there are: {', '.join(tokens)}",
+                fix="give it a corpus, or take its share out",
             )
     if missing := [language for language in tokens if language not in shares]:
         raise RecipeError(

@@ -139,7 +139,7 @@ def audit(recipe: AuditRecipe, run: Run) -> None:
     facts = {**subject.facts(), **material.facts(), **found, "skipped": skipped}
     measures: Mapping[str, Any] = facts["measures"]
     facts["limits"] = {name: LIMITS[name].to_json() for name in measures if name in LIMITS}
-    facts["weak"] = weak(measures)
+    facts["weak"] = weak(measures, source=material.source)
     facts["advice"] = [one.to_json() for one in advise(facts, recipe.model_dump(mode="json"))]
     write_json(run.folder / FILE, facts)
     _log(run, measures, model=recipe.as_name)

@@ -105,13 +105,21 @@ class Advice:
         return {**asdict(self), "languages": list(self.languages), "evidence": list(self.evidence)}
 
 
-def weak(measures: Mapping[str, Triples]) -> dict[str, list[str]]:
-    """By measure that has a limit, the languages beyond it."""
-    return {
+def weak(measures: Mapping[str, Triples], *, source: str) -> dict[str, list[str]]:
+    """By measure that has a limit, the languages beyond it.
+
+    To say that a token is unknown takes few bits, so a language with too many of them would seem well known:
+    of such a one, and where the source is one of all, parity says nothing.
+    """
+    found = {
         name: [tag for tag, triple in measures[name].items() if limit.beyond(triple)]
         for name, limit in LIMITS.items()
         if name in measures
     }
+    unknown = set(found.get("unknown_rate", ()))
+    if "parity" in found:
+        found["parity"] = [tag for tag in found["parity"] if not {tag, source} & unknown]
+    return found
 
 
 def advise(facts: Facts, recipe: Mapping[str, Any]) -> list[Advice]:
@@ -121,7 +129,8 @@ def advise(facts: Facts, recipe: Mapping[str, Any]) -> list[Advice]:
         facts: `measures` and `model`, and `vocabulary` and `task` where they were measured, as in audit.json.
         recipe: of the audit, resolved: what was read cannot be learnt from.
     """
-    case = _Case(facts, recipe, {name: set(tags) for name, tags in weak(facts["measures"]).items()})
+    found = weak(facts["measures"], source=facts["source"])
+    case = _Case(facts, recipe, {name: set(tags) for name, tags in found.items()})
     return [advice for rule in RULES.values() if (advice := rule(case)) is not None]
 
 
@@ -193,18 +202,19 @@ def _vocabulary(case: _Case) -> Advice | None:
         tuple(evidence),
         "Train a vocabulary on text with the same share of each language, and a model with it; what the old "
         "model knows goes over only through its text, by distillation or by training again.",
-        **_new_model(case, tags),
+        **_new_model(case),
     )
 
 
-def _new_model(case: _Case, tags: Sequence[str]) -> dict[str, Any]:
+def _new_model(case: _Case) -> dict[str, Any]:
+    """Of all languages, the weak and the others: it begins anew."""
     model = case.facts["model"]
     if model["family"] not in get_args(FamilyName) or model["objective"] == "seq2seq":
         return {}
     longest = min(model["max_length"] or 512, 512)
     sizes = {key: model[key] for key in ("hidden", "layers", "heads")}
     recipe = case.pretraining(
-        [case.source, *(tag for tag in tags if tag != case.source)],
+        [case.source, *(tag for tag in case.facts["languages"] if tag != case.source)],
         architecture={"family": model["family"], **sizes, "max_length": longest},
         vocabulary={"kind": "unigram", "size": model["vocabulary"]},
         objective=model["objective"],
@@ -254,8 +264,9 @@ def _apart(case: _Case) -> Advice | None:
     """A language that is told well and yet stands apart from the source."""
     if not (case.measured("parity") and case.measured("retrieval")):
         return None
-    tags = case.in_order(case.weak_in("retrieval") - case.weak_in("parity"))
-    if not tags:
+    unknown = case.weak_in("unknown_rate")
+    tags = case.in_order(case.weak_in("retrieval") - case.weak_in("parity") - unknown)
+    if not tags or case.source in unknown:
         return None
     return Advice(
         "apart",

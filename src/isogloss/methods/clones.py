@@ -11,7 +11,7 @@ from isogloss.core.errors import ModelError
 from isogloss.core.languages import language
 from isogloss.data.clones import Clones, ClonesSpec, Ids
 from isogloss.methods.text import separator_of
-from isogloss.vocab.merge import placed
+from isogloss.vocab.merge import own_pieces, placed
 
 T = TypeVar("T")
 
@@ -56,21 +56,39 @@ class ClonedText:
         others = [tag for tag in languages if tag not in clones]
         return TokenizerByLanguage(dict.fromkeys(others, first) | clones)
 
-    def check(self, model: Any, *, where: str) -> None:
+    def check(self, model: Any, tokenizer: Any, *, where: str) -> None:
         """Refuse to go on from a model whose rows are not those of the clones.
 
+        Args:
+            tokenizer: that the model is read with, by language.
+
         Raises:
-            ModelError: it has another number of rows.
+            ModelError: it has another number of rows, or a clone's pieces stand in others.
         """
+        if self.clones is None:
+            return
         rows = int(model.config.vocab_size)
-        if self.clones is not None and rows != self.clones.rows:
-            raise ModelError(
+        if rows != self.clones.rows:
+            got = (
                 f"a model with {rows:,} rows, but {self.clones.count} clones of its "
-                f"{self.clones.size:,} pieces take {self.clones.rows:,}",
-                wanted="a model that was pretrained on as many clones with the same anchors",
-                fix="begin anew with `architecture` and `tokenizer`, or give the `clones` it was made with",
-                where=where,
+                f"{self.clones.size:,} pieces take {self.clones.rows:,}"
             )
+        elif other := next((tag for tag in self.places if not self._has_rows_of(tokenizer, tag)), None):
+            got = f"a model in which the pieces of {other} have other rows"
+        else:
+            return
+        raise ModelError(
+            got,
+            wanted="a model that was pretrained on as many clones, with the same anchors and seed",
+            fix="begin anew with `architecture` and `tokenizer`, or give the `clones` it was made with",
+            where=where,
+        )
+
+    def _has_rows_of(self, tokenizer: Any, clone: str) -> bool:
+        original = own_pieces(tokenizer_of(tokenizer, self.texts[clone]))
+        places = self.places[clone]
+        wanted = {piece: int(places[index]) for piece, index in original.items()}
+        return own_pieces(tokenizer_of(tokenizer, clone)) == wanted
 
 
 def cloned_text(spec: ClonesSpec | None, tokenizer: Any) -> ClonedText:

@@ -13,7 +13,7 @@ from torch import nn
 from isogloss.data.batches import LanguageModelBatches, Layout, WholeFileBatches
 from isogloss.data.mixture import Mixture, MixtureSpec, Sizes
 from isogloss.data.schedule import Adaptive, Schedule, Stages, timeline_of
-from isogloss.data.timeline import Timeline
+from isogloss.data.timeline import Timeline, fixed_shares
 from isogloss.data.tokens import TokenFile
 from isogloss.evaluate.gradients import ALL, gradient_cosines
 from isogloss.methods.text import draws_of, every, mean_loss, steps_of
@@ -22,6 +22,8 @@ from isogloss.training.hooks import Hook, Ledger
 from isogloss.training.plan import TrainingPlan
 from isogloss.training.update import Step
 
+_OFTEN, _LOOKS = 100, 20
+"""Steps between two looks at the ledger; where shares change there are at least so many looks."""
 _SKETCH = 1 << 12
 """Numbers kept of each tensor's gradient where gradients are compared."""
 
@@ -33,12 +35,14 @@ class Course:
     Attributes:
         timeline: over draws, each language's share of the sequences.
         asked: over steps, each language's share of what the recipe counts.
-        draws: of an optimiser step, over all processes.
+        steps: of the optimiser.
+        draws: of one of them, over all processes.
         ends: the last step of each stage; () where there are none.
     """
 
     timeline: Timeline
     asked: Timeline
+    steps: int
     draws: int
     ends: tuple[int, ...]
 
@@ -74,7 +78,7 @@ def course(
     timeline = asked.scaled(draws)
     if (mixture if schedule is None else schedule).by == "tokens":
         timeline = timeline.weighed({tag: 1 / _tokens_each(file, layout) for tag, file in files.items()})
-    return Course(timeline, asked, draws, ends)
+    return Course(timeline, asked, steps, draws, ends)
 
 
 def _tokens_each(file: TokenFile, layout: Layout) -> float:
@@ -101,12 +105,18 @@ def watchers(
         seed: of the run.
     """
     adapts = isinstance(schedule, Adaptive)
+    budget = fixed_shares(schedule.budget) if isinstance(schedule, Adaptive) and schedule.budget else None
 
     def so_far(step: int) -> dict[str, float]:
-        return mixture.timeline.mean(step * asked.draws) if adapts else asked.asked.mean(step)
+        return budget or (mixture.timeline.mean(step * asked.draws) if adapts else asked.asked.mean(step))
 
-    sizes = batches.tokens_in_a_pass()
-    ledger = Ledger(batches.languages, requested=so_far, sizes=sizes, stages=asked.ends)
+    ledger = Ledger(
+        batches.languages,
+        requested=so_far,
+        sizes=batches.tokens_in_a_pass(),
+        every=_OFTEN if schedule is None else max(1, min(_OFTEN, asked.steps // _LOOKS)),
+        stages=asked.ends,
+    )
     if not isinstance(schedule, Adaptive):
         return [ledger]
     make = _losses if schedule.signal == "progress" else _agreements

@@ -137,19 +137,23 @@ def _pretrain(recipe: PretrainRecipe, title: str, known: _Known) -> Plan:
 
 def _mixture_rows(recipe: PretrainRecipe) -> Iterator[Row]:
     """What each language is expected to get, and what this seed draws for it."""
-    steps = recipe.training.steps
+    if len(recipe.languages) < 2:
+        return
+    steps, by = recipe.training.steps, (recipe.schedule or recipe.mixture).by
     shares = planned(recipe.mixture, recipe.schedule, recipe.languages, steps) if steps else None
-    if steps is None or shares is None or len(recipe.languages) < 2:
+    if steps is None or shares is None:
+        why = f"{(recipe.schedule or recipe.mixture).kind} shares" if steps else "a training by epochs"
+        yield Row("– by language", "not yet known", f"{why}: told when the corpora are tokenised")
         return
     draws = steps * draws_of(recipe.training)
     exact = None
-    if not isinstance(recipe.schedule, Adaptive) and draws <= _MOST_COUNTED:
+    if not isinstance(recipe.schedule, Adaptive) and by == "sequences" and draws <= _MOST_COUNTED:
         drawn = Mixture(shares.scaled(draws_of(recipe.training)), seed=recipe.seed).drawn(0, draws)
         exact = dict(zip(recipe.languages, drawn.tolist(), strict=True))
     adapts = isinstance(recipe.schedule, Adaptive) and recipe.schedule.budget is None
     word = "if nothing moves" if adapts else "expected"
     for tag, share in shares.mean(steps).items():
-        told = f"{word}, {share:.2%}"
+        told = f"{word}, {share:.2%} of the {by}"
         told += f"; this seed draws {exact[tag]:,} of {draws:,} sequences" if exact else ""
         yield Row(f"– {tag}", f"{round(share * draws * recipe.length):,} tokens", told)
 

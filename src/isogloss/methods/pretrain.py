@@ -116,7 +116,7 @@ def _tokenizer(recipe: PretrainRecipe, texts: Texts, run: Run) -> Any:
 def _model(recipe: PretrainRecipe, tokenizer: Any, cloned: ClonedText) -> Any:
     if recipe.architecture is None:
         model = load_model(str(recipe.model), recipe.objective)
-        cloned.check(model, where=str(recipe.model))
+        cloned.check(model, load_tokenizer(str(recipe.model)), where=str(recipe.model))
         return model
     return new_model(
         recipe.architecture,
@@ -238,10 +238,7 @@ def _masked_losses(
         "batch_size": recipe.training.batch_size,
         "masking": recipe.masking,
     }
-    batches = {
-        tag: held_out({tag: file}, tokenizer_of(tokenizer, tag), seed=recipe.seed, **settings)[tag]
-        for tag, file in files.items()
-    }
+    batches = held_out(files, tokenizer, seed=recipe.seed, **settings)
     with evaluating(subject), torch.no_grad():
         return held_out_loss(batches, step=language_model_step("masked"))(subject)
 

@@ -89,23 +89,12 @@ class PretrainRecipe(Record):
         return tuple(tag for corpus in self.corpora for tag in clones.get(corpus, (corpus,)))
 
     @model_validator(mode="after")
-    def _one_beginning(self) -> PretrainRecipe:
-        if (self.model is None) == (self.architecture is None):
-            raise ValueError("model, architecture: give exactly one: a model to go on from, or new sizes")
-        if self.model is not None and (self.tokenizer or self.vocabulary):
-            raise ValueError("tokenizer, vocabulary: a model to go on from brings its own; leave both out")
-        if self.model is None and self.sparse is not None:
-            raise ValueError(
-                "sparse, model: a delta is what changed in a model; give the model to go on from"
-            )
-        if self.model is None and self.used_rows_only:
-            raise ValueError("used_rows_only, model: a new model has a vocabulary of its corpora already")
-        if self.architecture is not None and (self.tokenizer is None) == (self.vocabulary is None):
-            raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
+    def _goes_together(self) -> PretrainRecipe:
+        _check_beginning(self)
+        _check_vocabulary(self)
         if self.clones is not None:
             _check_clones(self, self.clones)
-        if self.schedule is not None:
-            _check_schedule(self, self.schedule)
+        _check_mixture(self)
         _refuse_other_direction(self.architecture, self.objective)
         if self.perplexity is not None:
             _check_perplexity(self, self.perplexity)
@@ -113,6 +102,25 @@ class PretrainRecipe(Record):
         if self.length > longest:
             raise ValueError(f"length: {self.length} tokens are more than architecture.max_length, {longest}")
         return self
+
+
+def _check_beginning(recipe: PretrainRecipe) -> None:
+    if (recipe.model is None) == (recipe.architecture is None):
+        raise ValueError("model, architecture: give exactly one: a model to go on from, or new sizes")
+    if recipe.model is None and recipe.sparse is not None:
+        raise ValueError("sparse, model: a delta is what changed in a model; give the model to go on from")
+    if recipe.model is None and recipe.used_rows_only:
+        raise ValueError("used_rows_only, model: a new model has a vocabulary of its corpora already")
+
+
+def _check_vocabulary(recipe: PretrainRecipe) -> None:
+    if recipe.model is not None and (recipe.tokenizer or recipe.vocabulary):
+        raise ValueError("tokenizer, vocabulary: a model to go on from brings its own; leave both out")
+    if recipe.architecture is not None and (recipe.tokenizer is None) == (recipe.vocabulary is None):
+        raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
+    own = recipe.tokenizer.of if isinstance(recipe.tokenizer, TokenizersSpec) else recipe.corpora
+    if without := [tag for tag in recipe.corpora if tag not in own]:
+        raise ValueError(f"tokenizer.of: none for {without[0]}, which has a corpus; give it one")
 
 
 def _check_clones(recipe: PretrainRecipe, clones: ClonesSpec) -> None:
@@ -146,14 +154,17 @@ def _check_perplexity(recipe: PretrainRecipe, rule: PerplexityRule) -> None:
         )
 
 
-def _check_schedule(recipe: PretrainRecipe, schedule: Schedule) -> None:
-    if recipe.mixture != MixtureSpec():
+def _check_mixture(recipe: PretrainRecipe) -> None:
+    """Whatever can be known of shares without text; of a schedule nothing without its steps."""
+    schedule, steps = recipe.schedule, recipe.training.steps
+    if schedule is not None and recipe.mixture != MixtureSpec():
         raise ValueError("mixture, schedule: give one of the two; a schedule says what is drawn when")
-    if recipe.training.steps is not None:
-        try:
-            planned(recipe.mixture, schedule, recipe.languages, recipe.training.steps)
-        except RecipeError as error:
-            raise Refused(error) from error
+    if schedule is not None and steps is None:
+        return
+    try:
+        planned(recipe.mixture, schedule, recipe.languages, steps or 1)
+    except RecipeError as error:
+        raise Refused(error, key="mixture" if schedule is None else "schedule") from error
 
 
 def _refuse_other_direction(architecture: Architecture | None, objective: TextObjective) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from isogloss.core.by_language import TokenizerByLanguage, is_filler
+from isogloss.core.by_language import TokenizerByLanguage, is_filler, tokenizer_of
 from isogloss.core.config import Record
 from isogloss.core.fields import EachOnce, LanguageShares, LanguageTag
 from isogloss.core.files import whole_folder, write_json
@@ -69,7 +69,8 @@ class TokenizersSpec(Record):
     """Tokenizers that are there, one for each language, to be joined.
 
     Attributes:
-        of: folder or Hub id by language, the default first.
+        of: folder or Hub id by language, the default first. Of a model with a tokenizer for each language,
+            the language's own.
         across: "disjoint": side by side, of any kinds. "anchored": identical pieces are one; all must be
             spelt in the same way.
     """
@@ -86,7 +87,7 @@ def given_tokenizer(source: str | TokenizersSpec) -> Any:
     """
     if isinstance(source, str):
         return load_tokenizer(source)
-    loaded = {tag: load_tokenizer(folder) for tag, folder in source.of.items()}
+    loaded = {tag: tokenizer_of(load_tokenizer(folder), tag) for tag, folder in source.of.items()}
     return joined(loaded, anchored=source.across == "anchored").tokenizer
 
 

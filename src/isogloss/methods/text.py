@@ -106,7 +106,11 @@ def held_out(
     numbers = tuple(files if languages is None else languages)
     return {
         tag: WholeFileBatches(
-            file, tokenizer, language=numbers.index(tag), places=(places or {}).get(tag), **settings
+            file,
+            tokenizer_of(tokenizer, tag),
+            language=numbers.index(tag),
+            places=(places or {}).get(tag),
+            **settings,
         )
         for tag, file in files.items()
     }

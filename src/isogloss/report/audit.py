@@ -134,7 +134,7 @@ class Audit:
     Attributes:
         headline: where the model is weak, in a sentence.
         read: what was read, in words.
-        suggestions: in the order to try them; empty where nothing is weak.
+        suggestions: in the order to try them; empty where nothing is to be done.
         columns, rows: the table; the source first, then the weakest.
         layers: None without aligned sentences.
         spread: the task's spread over languages: label, metric and estimate; empty without a task.
@@ -151,6 +151,15 @@ class Audit:
     layers: Layers | None
     vocabulary: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def nothing_to_try(self) -> str:
+        """Why there is no suggestion; "" where there is one."""
+        if self.suggestions:
+            return ""
+        if any(row.weak for row in self.rows):
+            return "What is weak here calls for nothing by itself."
+        return "Nothing is weak by these limits, so there is nothing to advise."
 
     def shown(self, *, folded: bool) -> tuple[int, ...]:
         """Positions of the columns that stand open on the page, or folded away."""
@@ -214,8 +223,14 @@ def _rows(facts: _Facts, columns: Sequence[Column]) -> tuple[Row, ...]:
 
 
 def _cell(facts: _Facts, key: str, tag: str) -> Cell:
-    triple = facts["measures"][key].get(tag)
+    triple = None if _says_nothing(facts, key, tag) else facts["measures"][key].get(tag)
     return Cell(Score(*triple) if triple else None, tag in facts["weak"].get(key, ()))
+
+
+def _says_nothing(facts: _Facts, key: str, tag: str) -> bool:
+    """Bits of a text of which too much is unknown: to say so takes few."""
+    spoilt = {"bits_per_byte": {tag}, "parity": {tag, facts["source"]}}.get(key, set())
+    return not spoilt.isdisjoint(facts["weak"].get("unknown_rate", ()))
 
 
 def _headline(facts: _Facts) -> str:
@@ -279,6 +294,9 @@ def _read(facts: _Facts) -> list[str]:
             else ""
         )
         told.append(f"How bits are counted: {model['scored']}.{masked}")
+        if unknown := facts["weak"].get("unknown_rate"):
+            whose = listed([language_name(tag) for tag in unknown])
+            told.append(f"Bits of {whose} are left out: to say that a token is unknown takes few.")
     return told
 
 

@@ -127,8 +127,8 @@ def _audited(name: str, cell: Cell) -> Text:
 
 
 def _advice(found: Audit) -> Iterator[Text]:
-    if not found.suggestions:
-        yield _text("Nothing is weak by these limits, so there is nothing to advise.")
+    if found.nothing_to_try:
+        yield _text(found.nothing_to_try)
     for number, one in enumerate(found.suggestions, 1):
         yield _text(f"{number}. {one.title[:1].upper()}{one.title[1:]}", "bold")
         yield _text(f"   {one.means}")

@@ -17,6 +17,8 @@ from isogloss.report.mixing import MixedRun, Setting, is_monolingual
 from isogloss.report.numbers import count
 
 _DRAWS = 500
+_SAME_PIECES = 1.002
+"""By what factor bytes per token may differ through rounding, where text was cut into the same pieces."""
 _ERRS = 0.1
 """How far a law may be off a number of tokens that it was fitted without, before it is to be doubted."""
 
@@ -25,7 +27,8 @@ _ERRS = 0.1
 class Law:
     """The scaling law of one language at one shape of model, and the runs it was fitted to.
 
-    `tokens` and `perplexities` are (runs,).
+    `tokens` and `perplexities` are (runs,); `bytes_per_token` is that of their test text, None where it is
+    not known.
     """
 
     model: str
@@ -33,6 +36,7 @@ class Law:
     fit: CurveFit[ScalingLaw]
     tokens: tuple[float, ...]
     perplexities: tuple[float, ...]
+    bytes_per_token: float | None
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,15 @@ def _law(model: str, language: str, runs: Sequence[MixedRun]) -> tuple[Law | Non
         )
     tokens = tuple(run.total for run in runs)
     perplexities = tuple(run.perplexity[run.languages[0]] for run in runs)
+    pieces = [p for run in runs if (p := run.bytes_per_token.get(run.languages[0]))]
+    if pieces and max(pieces) > _SAME_PIECES * min(pieces):
+        return None, (
+            f"The monolingual runs of {name} cut its test text into different pieces, so their perplexities "
+            "do not compare: train them with one `tokenizer`."
+        )
     try:
-        return Law(model, language, fit(tokens, perplexities, draws=_DRAWS), tokens, perplexities), ""
+        found = fit(tokens, perplexities, draws=_DRAWS)
+        return Law(model, language, found, tokens, perplexities, pieces[0] if pieces else None), ""
     except DataError as error:
         return None, f"There is no scaling law of {name}: {error.got}."
 
@@ -127,6 +138,13 @@ def _efficiency(law: Law, setting: Setting, language: str) -> tuple[Efficiency |
     seen = setting.values(lambda run: run.perplexity.get(language))
     if not seen:
         return None, ""
+    pieces = setting.mean(lambda run: run.bytes_per_token.get(language))
+    if law.bytes_per_token and abs(math.log(pieces / law.bytes_per_token)) > math.log(_SAME_PIECES):
+        return None, (
+            f"No TEff for {language_name(language)} in {setting.name}: a token of its test text has "
+            f"{pieces:.3g} bytes there and {law.bytes_per_token:.3g} in the monolingual runs, so their "
+            "perplexities do not compare. Train the monolingual runs with the `tokenizer` of the mixed ones."
+        )
     try:
         return law.fit.efficiency(seen, setting.mean(lambda run: run.tokens.get(language, math.nan))), ""
     except DataError as error:

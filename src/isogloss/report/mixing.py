@@ -47,8 +47,12 @@ class MixedRun:
         model: the same for models of one shape, whatever their vocabulary.
         tokens: that each language had, by the ledger.
         perplexity: on test text, by language; of a masked model that of its masked tokens, where it has one.
+        bytes_per_token: of that text, by language, where its bits per byte are known: the same where it was
+            cut into the same pieces.
         aligned: measurements on texts that say the same in each language.
-        anchors: share of the pieces that languages have in common; None where nothing says so.
+        anchors: of clones, the share of the pieces that they have in common; of vocabularies that were
+            joined, the share of the text that such pieces make up. None where nothing says so.
+        cloned: whether it has clones.
         asked: the share of each language that the mixture aimed at, in the end where it changes.
         schedule: how its shares change while it learns; "" where they stay.
         transfers: of models fine-tuned from it.
@@ -59,8 +63,10 @@ class MixedRun:
     model: str
     tokens: Mapping[str, float]
     perplexity: Mapping[str, float]
+    bytes_per_token: Mapping[str, float]
     aligned: tuple[Measurement, ...]
     anchors: float | None
+    cloned: bool
     asked: Mapping[str, float]
     schedule: str
     transfers: tuple[Transfer, ...]
@@ -153,13 +159,22 @@ def _mixed(run: RunRecord, tokens: Mapping[str, float], transfers: tuple[Transfe
         setting=_digest({key: value for key, value in recipe.items() if key not in _NOT_SETTINGS}),
         model=_digest(recipe.get("architecture") or recipe.get("model")),
         tokens=tokens,
-        perplexity={str(line.language): line.value for line in tested},
+        perplexity=(perplexity := {str(line.language): line.value for line in tested}),
+        bytes_per_token=_bytes_per_token(run, perplexity),
         aligned=tuple(measurements(run, split="aligned", per_language=True)),
         anchors=_anchors(run),
+        cloned=bool(recipe.get("clones")),
         asked=_asked(run),
         schedule=_schedule(recipe.get("schedule")),
         transfers=transfers,
     )
+
+
+def _bytes_per_token(run: RunRecord, perplexity: Mapping[str, float]) -> dict[str, float]:
+    """From bits per token and bits per byte of the same text."""
+    bits = measurements(run, split="test", metric="bits_per_byte", per_language=True)
+    per_byte = {str(line.language): line.value for line in bits if line.value > 0}
+    return {tag: math.log2(perplexity[tag]) / per_byte[tag] for tag in perplexity.keys() & per_byte.keys()}
 
 
 def _tokens(run: RunRecord) -> dict[str, float]:
@@ -184,7 +199,7 @@ def _schedule(given: Any) -> str:
 
 
 def _anchors(run: RunRecord) -> float | None:
-    """The share of pieces in common: of clones as the recipe asks, else as measured."""
+    """Of clones as the recipe asks, else as measured."""
     clones = run.recipe.get("clones")
     if isinstance(clones, dict) and isinstance(share := clones.get("anchors"), int | float):
         return float(share)

@@ -13,7 +13,7 @@ from isogloss.report.charts import Chart, Grid, Line, Point, line, over_seeds
 from isogloss.report.efficiency import Efficiencies, Law, efficiencies
 from isogloss.report.measurements import Measurement, in_order, language_name, measurements
 from isogloss.report.mixing import PHASE, MixedRun, Setting, is_monolingual, mixed_runs, pairs_of, settings
-from isogloss.report.numbers import count, metric, task_label
+from isogloss.report.numbers import about, metric, task_label
 
 _LAW_POINTS = 60
 _MOST_LINES = 8
@@ -101,7 +101,7 @@ def _kinds(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
         run = one.first
         return (
             run.model,
-            f"{count(float(f'{run.total:.2g}'))} tokens",
+            f"{about(run.total)} tokens",
             f"{len(run.tokens)} languages",
             "" if run.anchors is None else f"{100 * run.anchors:.3g} % anchors",
             run.schedule,
@@ -128,7 +128,7 @@ def _teff_chart(found: Sequence[Setting], teff: Efficiencies, *, by_scale: bool)
         for one in same:
             for tag in one.first.languages:
                 if told := teff.found.get((one.name, tag)):
-                    x = one.mean(lambda run: run.total) if by_scale else 100 * one.first.share(tag)
+                    x = one.mean((lambda run: run.total) if by_scale else _percent_of(tag))
                     label = ", ".join(filter(None, [language_name(tag), kind]))
                     value, low, high = told.teff
                     bounds = (None, None) if math.isnan(low) else (low, high)
@@ -278,8 +278,11 @@ def _frequency_charts(found: Sequence[Setting]) -> Iterator[Chart | None]:
 
 
 def _anchor_chart(found: Sequence[Setting]) -> Chart | None:
-    """The mean perplexity of a run's languages against the share of pieces they have in common."""
-    known = [one for one in found if one.first.anchors is not None]
+    """The mean perplexity of clones against the share of pieces they have in common.
+
+    Of real languages other shares of the pieces are other vocabularies, and perplexities do not compare.
+    """
+    known = [one for one in found if one.first.anchors is not None and one.first.cloned]
     if len({one.first.anchors for one in known}) < 2:
         return None
     lines = []
@@ -297,11 +300,11 @@ def _anchor_chart(found: Sequence[Setting]) -> Chart | None:
 def _by_budget(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
     """Settings with the same shares of as many tokens."""
 
-    def facts(one: Setting) -> str:
-        return f"{one.first.mixture}, {count(float(f'{one.first.total:.2g}'))} tokens"
+    def facts(one: Setting) -> tuple[str, str]:
+        return one.first.model, f"{one.first.mixture}, {about(one.first.total)} tokens"
 
     for kind in in_order(map(facts, found)):
-        yield kind, [one for one in found if facts(one) == kind]
+        yield kind[1], [one for one in found if facts(one) == kind]
 
 
 def _mean_perplexity(run: MixedRun) -> float | None:

@@ -15,6 +15,8 @@ from isogloss.report.numbers import metric, percent, signed, task_label
 from isogloss.report.tables import MixtureTable, mixture_tables, score_tables
 
 _SHARE_OFF = 0.02  # a realised share this far from the requested one is worth a note
+_ERRORS = 3  # if it is so many standard errors of the draw away besides
+_ROW = 128  # tokens of a sequence, where the recipe does not say
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ def notes(run: RunRecord, *, stages: Sequence[RunRecord] = ()) -> tuple[Note, ..
         stages: of a pipeline; its own results lie in them.
     """
     found = [_state(run), _no_results(run, stages), *_levelled(run), _not_finite(run)]
-    return (*(note for note in found if note), *filter(None, map(_shares_off, mixture_tables(run))))
+    row = int(run.recipe.get("length") or _ROW)
+    off = (_shares_off(table, row) for table in mixture_tables(run))
+    return tuple(note for note in (*found, *off) if note)
 
 
 def _levelled(run: RunRecord) -> list[Note]:
@@ -81,12 +85,16 @@ def _not_finite(run: RunRecord) -> Note | None:
     return Note("note", "Some measurements are not finite.", f"{listed(names)}; first at step {odd[0].step}.")
 
 
-def _shares_off(table: MixtureTable) -> Note | None:
+def _shares_off(table: MixtureTable, length: int) -> Note | None:
+    """Shares that were not kept beyond what drawing each sequence by lot does."""
     known = [(row, row.requested, row.realised) for row in table.rows]
+    draws = sum(row.tokens or 0.0 for row in table.rows) / length or math.inf
     off = [
         f"{row.name} ({percent(asked)} asked, {percent(got)} given)"
         for row, asked, got in known
-        if asked is not None and got is not None and abs(asked - got) > _SHARE_OFF
+        if asked is not None
+        and got is not None
+        and abs(asked - got) > max(_SHARE_OFF, _ERRORS * math.sqrt(asked * (1 - asked) / draws))
     ]
     return (
         Note("note", f"The mixture of {table.phase} is not the one asked for.", f"{listed(off)}.")

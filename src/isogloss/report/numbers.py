@@ -107,14 +107,23 @@ def tone(name: str, change: float | None) -> Literal["good", "bad", ""]:
     return "good" if (text[0] == "+") == (better == "higher") else "bad"
 
 
+_LARGE = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
+
+
 def count(value: float | None) -> str:
     """A large number in three digits: 950, 12.4 k, 278 M."""
     if value is None:
         return NOTHING
-    for limit, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for limit, letter in _LARGE:
         if abs(value) >= limit:
             return _three_digits(value / limit) + letter
     return f"{value:.0f}"
+
+
+def about(value: float) -> str:
+    """A large number in two digits: 950, 12 k, 280 M."""
+    limit, letter = next(((limit, letter) for limit, letter in _LARGE if abs(value) >= limit), (1.0, ""))
+    return f"{float(f'{value / limit:.2g}'):g}{letter}"
 
 
 def whole(value: int | None) -> str:

@@ -43,7 +43,7 @@ def placed(tokenizer: Any, places: Ints, size: int) -> Any:
             vocabulary that only whole words match.
     """
     described = json.loads(backend_of(tokenizer).to_str())
-    vocabulary = {token: index for token, index in tokenizer.get_vocab().items() if not is_filler(token)}
+    vocabulary = own_pieces(tokenizer)
     _check_places(vocabulary, places, size)
     _require_room_inside(described)
     tokens = [filler(index) for index in range(size)]
@@ -59,6 +59,11 @@ def placed(tokenizer: Any, places: Ints, size: int) -> Any:
         max_length=longest_of(tokenizer),
         settings=settings_of(tokenizer),
     )
+
+
+def own_pieces(tokenizer: Any) -> dict[str, int]:
+    """Its vocabulary without fillers."""
+    return {token: index for token, index in tokenizer.get_vocab().items() if not is_filler(token)}
 
 
 def _check_places(vocabulary: Mapping[str, int], places: Ints, size: int) -> None:
@@ -152,8 +157,8 @@ class _Space:
         self._given: dict[tuple[str, str], int] = {}
 
     def add(self, tokenizer: Any) -> Ints:
-        """The place of each of a tokenizer's ids: one that is there, or the next."""
-        vocabulary = tokenizer.get_vocab()
+        """The place of each of a tokenizer's ids: one that is there, or the next; -1 for a filler's."""
+        vocabulary = own_pieces(tokenizer)
         keys = _keys(tokenizer)
         found = self._known(keys)
         places = np.full(max(vocabulary.values()) + 1, -1, dtype=np.int64)
@@ -184,7 +189,7 @@ class _Space:
 def _keys(tokenizer: Any) -> dict[str, list[tuple[str, str]]]:
     """By token, what another language's token must be to share its id."""
     special, roles = _special_tokens(tokenizer), roles_of(tokenizer)
-    ordered = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    ordered = sorted(own_pieces(tokenizer).items(), key=lambda item: item[1])
     keys = {token: [("special" if token in special else "piece", token)] for token, _ in ordered}
     for role, token in roles.items():
         keys[token].append(("role", role))
@@ -194,7 +199,7 @@ def _keys(tokenizer: Any) -> dict[str, list[tuple[str, str]]]:
 def _special_tokens(tokenizer: Any) -> set[str]:
     added = backend_of(tokenizer).get_added_tokens_decoder().values()
     marked = {token.content for token in added if token.special} | set(roles_of(tokenizer).values())
-    return marked & set(tokenizer.get_vocab())
+    return marked & set(own_pieces(tokenizer))
 
 
 def _require_one_spelling(tokenizers: Mapping[str, Any]) -> None:
@@ -225,7 +230,7 @@ def _spelling(tokenizer: Any) -> str:
 def own_ids(tokenizer: Any) -> Flags:
     """True for each id that is a piece of a tokenizer's own and no filler; (ids,)."""
     own = np.zeros(len(tokenizer), dtype=np.bool_)
-    own[[index for token, index in tokenizer.get_vocab().items() if not is_filler(token)]] = True
+    own[list(own_pieces(tokenizer).values())] = True
     return own
 
 
