@@ -14,6 +14,7 @@ from isogloss.data.buckets import BucketedBatches
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import Mixture
 from isogloss.data.tokens import token_file
+from isogloss.vocab.merge import joined, own_ids
 from tiny_models import SENTENCES, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer("unigram")
@@ -40,6 +41,35 @@ def files(tmp_path_factory):
 def made(files, *, seed=0, **changes) -> LanguageModelBatches:
     settings = {"length": 16, "batch_size": 4, **changes}
     return LanguageModelBatches(files, Mixture(SHARES, seed=seed), TOKENIZER, **settings)
+
+
+def test_what_is_put_in_the_place_of_a_token_is_a_piece_of_its_own_language(tmp_path):
+    """Of languages with vocabularies of their own; the reader of the other language says nothing here."""
+    own = {"en-Latn": tiny_tokenizer("unigram"), "ru-Cyrl": tiny_tokenizer("wordpiece")}
+    joint = joined(own, anchored=False).tokenizer
+    files = {
+        tag: token_file(
+            TEXTS[tag],
+            joint.of(tag),
+            cache=tmp_path,
+            corpus_key=tag,
+            tokenizer_key=tag,
+            separator=joint.sep_token_id,
+        )
+        for tag in own
+    }
+    mixture = Mixture({"en-Latn": 0.5, "ru-Cyrl": 0.5}, seed=0)
+    masking = Masking(probability=0.9, mask=0.0, random=1.0)
+    batches = LanguageModelBatches(files, mixture, joint, length=16, batch_size=8, masking=masking)
+    pieces = {number: own_ids(joint.of(tag)) for number, tag in enumerate(own)}
+    seen = 0
+    for batch in (batches[index] for index in range(5)):
+        put_in = (batch["labels"] != -100) & (batch["labels"] != batch["input_ids"])
+        for row, language in enumerate(batch["language"].tolist()):
+            ids = batch["input_ids"][row][put_in[row]].numpy()
+            assert pieces[language][ids].all()
+            seen += len(ids)
+    assert seen > 100
 
 
 def same(one, other) -> bool:

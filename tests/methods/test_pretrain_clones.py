@@ -57,6 +57,15 @@ def test_clones_are_scored_where_they_are_named_and_only_there(cloned):
     assert "English (2)" in (cloned.folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("changed", [{"seed": 2}, {"specials": "published"}, {"count": 2}])
+def test_other_clones_than_the_model_s_own_are_refused(cloned, changed, tmp_path):
+    base = {key: value for key, value in CLONES.items() if key not in ("architecture", "vocabulary")}
+    changed = {"clones": CLONES["clones"] | changed, "mixture": {}, "dev": {}, "test": {}}
+    recipe = tiny(base, model=str(cloned.folder / "model"), **changed)
+    with pytest.raises(ModelError, match=r"have other rows|clones of its"):
+        ran(recipe, tmp_path)
+
+
 def test_the_score_of_a_clone_is_that_of_its_own_pieces(cloned):
     """Of a model whose rows for the clone are those of the original, both score alike."""
     from isogloss.data.records import TextExample

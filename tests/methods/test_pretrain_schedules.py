@@ -118,6 +118,12 @@ def test_adaptive_shares_go_where_there_is_progress(whole):
     assert last == pytest.approx(expected / 12)
 
 
+def test_what_an_adaptive_budget_asks_for_is_the_budget_and_shares_are_looked_at_often(whole):
+    asked = values(whole["budget"], "requested_share")
+    assert {tag: asked[12, tag] for tag in (ENGLISH, CLONE)} == {ENGLISH: 0.7, CLONE: pytest.approx(0.3)}
+    assert {step for step, _ in values(whole["progress"], "tokens")} == set(range(1, 13))
+
+
 def test_a_budget_is_kept_up_to_chance_whatever_is_measured(whole):
     share = values(whole["budget"], "share")[12, CLONE]
     assert share == pytest.approx(0.3, abs=0.06)
@@ -210,6 +216,13 @@ def test_a_plan_tells_what_each_language_is_expected_to_get_and_what_the_seed_dr
     drawn = int(rows[f"– {CLONE}"].note.split("draws ")[1].split()[0])
     ledger = values(whole["stages"], "tokens")[12, CLONE]
     assert ledger <= drawn * 32 < ledger + 32
+    by_tokens = {"kind": "stages", "stages": "0.1_0.9_0.5", "by": "tokens"}
+    [planned] = plan(tiny(BASE, schedule=by_tokens))
+    notes = [row.note for row in planned.rows if row.what.startswith("– ")]
+    assert notes == ["expected, 50.00% of the tokens"] * 2  # draws depend on the text
+    annealed = {"kind": "annealed", "alpha": [0.7, 0.3]}
+    [planned] = plan(tiny(BASE, schedule=annealed))
+    assert any("annealed shares: told when the corpora are tokenised" in row.note for row in planned.rows)
     [planned] = plan(tiny(BASE, **SCHEDULES["progress"]))
     assert any("if nothing moves" in row.note for row in planned.rows)
 

@@ -11,6 +11,7 @@ from isogloss.core.by_language import is_filler
 from isogloss.core.errors import ModelError, RecipeError
 from isogloss.core.files import write_text
 from isogloss.methods.planning import plan
+from isogloss.methods.pretrain_vocabulary import TokenizersSpec, given_tokenizer
 from isogloss.methods.trim import trim_model
 from isogloss.models.backbone import load_tokenizer
 from isogloss.vocab.fingerprint import fingerprint
@@ -53,6 +54,16 @@ def test_a_model_has_a_row_for_each_piece_and_shared_ones_once(runs):
     for run in runs.values():
         model = AutoModelForCausalLM.from_pretrained(run.folder / "model")
         assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(run.folder / "model"))
+
+
+def test_a_model_s_tokenizers_are_joined_again_each_as_its_own_language_s(runs):
+    folder = str(runs["disjoint"].folder / "model")
+    loaded = load_tokenizer(folder)
+    again = given_tokenizer(TokenizersSpec(of={"fr-Latn": folder, "en-Latn": folder}))
+    text = "Les enfants lisent une lettre."
+    for tag in TAGS:
+        assert again.of(tag).tokenize(text) == loaded.of(tag).tokenize(text)
+    assert len(again) == len(loaded)  # fillers are no pieces
 
 
 def test_what_languages_share_is_told_in_pieces_and_in_text(runs):

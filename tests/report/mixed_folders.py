@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,13 @@ class Finetune(Record):
 SMALL = {"family": "gpt2", "layers": 12, "hidden": 768}
 
 
-def monolingual(folder: Path, tokens: float, perplexity: float, *, seed: int = 0) -> Path:
+def monolingual(
+    folder: Path, tokens: float, perplexity: float, *, seed: int = 0, pieces: float = 4.0
+) -> Path:
+    """A run of English alone; `pieces`: bytes of a token of its test text."""
     recipe = Pretrain(architecture=SMALL, corpora={FIRST: "en.txt"}, steps=int(tokens // 65536), seed=seed)
     with open_run(folder, recipe) as run:
-        _trained(run, {FIRST: tokens}, {FIRST: perplexity})
+        _trained(run, {FIRST: tokens}, {FIRST: perplexity}, pieces=pieces)
     return folder
 
 
@@ -58,6 +62,7 @@ def mixed(
     anchors: float = 0.0,
     aligned: bool = False,
     schedule: Any = None,
+    pieces: float = 4.0,
 ) -> Path:
     recipe = Pretrain(
         architecture=SMALL,
@@ -75,7 +80,7 @@ def mixed(
                 facts = {"phase": "pretrain", "step": step, "stage": stage}
                 run.log("stage_tokens", (1 - now) * total / 2, language=FIRST, **facts)
                 run.log("stage_tokens", now * total / 2, language=SECOND, **facts)
-        _trained(run, tokens, dict(zip((FIRST, SECOND), perplexities, strict=True)))
+        _trained(run, tokens, dict(zip((FIRST, SECOND), perplexities, strict=True)), pieces=pieces)
         if aligned:
             _aligned(run, high=share < 0.3, seed=seed)
     return folder
@@ -93,12 +98,14 @@ def piped(folder: Path, *, share: float, accuracies: tuple[float, float], seed: 
     return folder
 
 
-def _trained(run: Run, tokens: dict[str, float], perplexities: dict[str, float]) -> None:
+def _trained(run: Run, tokens: dict[str, float], perplexities: dict[str, float], *, pieces: float) -> None:
     for tag, count in tokens.items():
         run.log("tokens", count, phase="pretrain", step=100, language=tag)
         run.log("share", count / sum(tokens.values()), phase="pretrain", step=100, language=tag)
     for tag, value in perplexities.items():
-        run.log("perplexity", value, phase="evaluate", step=100, split="test", language=tag, task="lm")
+        facts = {"phase": "evaluate", "step": 100, "split": "test", "language": tag, "task": "lm"}
+        run.log("perplexity", value, **facts)
+        run.log("bits_per_byte", math.log2(value) / pieces, **facts)
     run.size("model", parameters=110_600_000, bytes=442_400_000, layers=12, hidden=768, vocabulary=16384)
 
 

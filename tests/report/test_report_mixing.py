@@ -125,6 +125,17 @@ def test_a_law_that_does_not_foretell_its_own_runs_is_to_be_doubted(mono, cloned
     assert "law of English is off by -33 % at 1.20 G tokens" in why
 
 
+def test_perplexities_of_other_pieces_have_no_efficiency(mono, tmp_path):
+    other = mixed_folders.mixed(tmp_path / "share-0.1", (22.5, 32.8), share=0.1, pieces=3.8)
+    told = efficiencies(settings(mixed_runs(read([*mono, other]))))
+    assert not told.found
+    assert "has 3.8 bytes there and 4 in the monolingual runs" in told.missing[0]
+    odd = mixed_folders.monolingual(tmp_path / "2026-11-21-odd", 0.7 * WHOLE, 24.0, pieces=4.2)
+    told = efficiencies(settings(mixed_runs(read([*mono, odd, other]))))
+    assert not told.laws
+    assert "different pieces" in told.missing[0]
+
+
 def test_scale_is_a_line_for_each_share_where_totals_differ(mono, tmp_path):
     folders = [
         mixed_folders.mixed(

@@ -192,6 +192,25 @@ def test_notes_tell_of_what_is_unfinished_odd_or_off(tmp_path):
     checked(render([folder], tmp_path / "report.html"))
 
 
+@pytest.mark.parametrize(("sequences", "told"), [(100, False), (10_000, True)])
+def test_a_share_that_the_draw_alone_accounts_for_is_no_note(sequences, told, tmp_path):
+    """Three hundredths off: with 100 draws less than the standard error of one half."""
+    folder = run_folders.bare(tmp_path / "run")
+    lines = [
+        {"phase": "p", "step": 1, "metric": metric, "language": tag, "value": value * times}
+        for metric, times, values in (
+            ("requested_share", 1, (0.5, 0.5)),
+            ("share", 1, (0.53, 0.47)),
+            ("tokens", 128 * sequences, (0.53, 0.47)),
+        )
+        for tag, value in zip(("en-Latn", "sw-Latn"), values, strict=True)
+    ]
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )
+    assert any("not the one asked for" in note.title for note in notes(read_run(folder))) == told
+
+
 def test_an_empty_folder_and_no_folder_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"recipe\.yaml"):
         render([tmp_path], tmp_path / "report.html")
