@@ -83,8 +83,10 @@ def test_a_budget_that_a_schedule_spends_is_accepted_and_one_it_does_not_is_refu
 
 
 def test_an_adaptive_schedule_begins_with_its_budget_or_evenly():
-    assert timeline({"kind": "adaptive", "budget": {"eng": 3, "swa": 1}}).at(0)["sw-Latn"] == 0.25
-    assert timeline({"kind": "adaptive"}).at(0)["sw-Latn"] == 0.5
+    assert (
+        timeline({"kind": "adaptive", "every": 10, "budget": {"eng": 3, "swa": 1}}).at(0)["sw-Latn"] == 0.25
+    )
+    assert timeline({"kind": "adaptive", "every": 10}).at(0)["sw-Latn"] == 0.5
 
 
 @pytest.mark.parametrize(

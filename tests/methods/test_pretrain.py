@@ -7,11 +7,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 import isogloss.methods.pretrain as pretrain_module
-from isogloss.core.errors import DataError, RecipeError
+from isogloss.core.errors import DataError, IsoglossWarning, RecipeError
 from isogloss.core.run import open_run
+from isogloss.methods.check import check
 from isogloss.methods.deltas import apply_deltas
 from isogloss.methods.scoring import evaluate_files
-from isogloss.methods.sources import corpora
+from isogloss.methods.sources import corpora, note_data
 from isogloss.methods.text import tokenised
 from isogloss.models.anatomy import anatomy
 from isogloss.models.backbone import load_model
@@ -35,6 +36,33 @@ def test_every_part_of_the_run_folder_is_there(pretrained):
     assert {"report.html", "card.md", "model", "checkpoints", "tokenizer"} <= names
     assert pretrained.status["state"] == "finished"
     assert pretrained.environment["data"].keys() == {"en-Latn", "fr-Latn"}
+
+
+def test_a_run_does_not_go_on_with_another_text(tmp_path):
+    text = tmp_path / "eng.txt"
+    text.write_text("The farmer sells a horse.\n" * 50, encoding="utf-8")
+    recipe = tiny(PRETRAIN, corpora={"eng": str(text)}, mixture={}, dev={}, test={}, vocabulary__size=64)
+    with open_run(tmp_path / "run", recipe) as run:
+        note_data(run, corpora(recipe.corpora))
+        note_data(run, corpora(recipe.corpora))
+        text.write_text("The farmer buys a horse.\n" * 50, encoding="utf-8")
+        with pytest.raises(DataError, match="the text of en-Latn is another than when this run began"):
+            note_data(run, corpora(recipe.corpora))
+
+
+def test_a_vocabulary_that_a_small_language_kept_small_is_told(tmp_path):
+    few = {"eng": "miniature/train:400", "fra": "miniature/train:1"}
+    with pytest.warns(
+        IsoglossWarning, match=r"instead of 500 for en-Latn, fr-Latn: .* bounds what the others"
+    ):
+        ran(tiny(PRETRAIN, corpora=few, training__steps=1), tmp_path)
+
+
+def test_going_on_by_another_objective_is_refused_before_training(pretrained, tmp_path):
+    base = {key: value for key, value in PRETRAIN.items() if key not in ("architecture", "vocabulary")}
+    recipe = tiny(base, model=str(pretrained.folder / "model"), objective="causal")
+    with pytest.raises(RecipeError, match=r"a modernbert, is masked[\s\S]*--set objective=masked"):
+        check(recipe)
 
 
 def test_half_a_token_file_of_a_killed_process_is_cleared_away(tmp_path):

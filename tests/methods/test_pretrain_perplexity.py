@@ -101,6 +101,14 @@ def test_a_rule_that_does_not_fit_is_refused_at_reading(changes, told):
         tiny(PRETRAIN, **changes)
 
 
+def test_one_window_has_no_interval(tmp_path):
+    recipe = tiny(
+        PRETRAIN, **{**CAUSAL, "perplexity": {"window": 16, "scored": 16, "first": True, "most": 9}}
+    )
+    for line in logged(ran(recipe, tmp_path), "perplexity", split="test"):
+        assert "low" not in line
+
+
 def test_a_window_longer_than_a_given_model_is_refused_before_training(run):
     base = {key: value for key, value in PRETRAIN.items() if key not in ("architecture", "vocabulary")}
     windows = {"window": 65, "scored": 4}

@@ -192,8 +192,13 @@ def test_unimax_reads_a_text_as_often_as_its_cap_says():
     files = {"a": Text(150_000), "b": Text(1_500)}
     layout = Layout(length=16, prefix=(), suffix=(), stride=15, first=0, padding=0)
     spec = MixtureSpec(kind="unimax", max_epochs=2)
-    asked = course(spec, None, files, TrainingPlan(steps=500, batch_size=8), layout=layout)
+    plan = TrainingPlan(steps=500, batch_size=8)
+    asked = course(spec, None, files, plan, layout=layout)
     assert 500 * 8 * asked.timeline.at(0)["b"] / 100 == pytest.approx(2)  # 100 sequences hold all of it
+    files |= {"b-x-2": files["b"]}
+    asked = course(spec, None, files, plan, layout=layout, texts={"b-x-2": "b"})
+    both = asked.timeline.at(0)["b"] + asked.timeline.at(0)["b-x-2"]
+    assert 500 * 8 * both / 100 == pytest.approx(2)  # a text that two read
 
 
 def test_signals_are_measured_on_no_more_sequences_than_asked_for(tmp_path, monkeypatch):
@@ -233,6 +238,8 @@ def test_a_plan_tells_what_each_language_is_expected_to_get_and_what_the_seed_dr
         ({"schedule": {"kind": "stages", "stages": "0.1_0.7", "budget": {"eng": 1, "eng-x-2": 1}}}, "claims"),
         ({"schedule": "0.5", "mixture": {"kind": "tempered", "alpha": 0.3}}, "one of the two"),
         ({"schedule": "0.5", "clones": None}, "at least two languages"),
+        ({"schedule": 0.1}, "in quotes"),
+        ({"schedule": PROGRESS | {"every": 12}}, "would decide nothing"),
         ({"schedule": "_".join(["0.5"] * 13)}, "at least one step"),
         ({"schedule": {"kind": "stages", "stages": "0.5_x"}}, "0.1_0.9"),
     ],

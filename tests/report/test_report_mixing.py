@@ -125,6 +125,21 @@ def test_a_law_that_does_not_foretell_its_own_runs_is_to_be_doubted(mono, cloned
     assert "law of English is off by -33 % at 1.20 G tokens" in why
 
 
+def test_a_figure_shows_as_many_lines_as_there_are_colours_and_its_numbers_all(tmp_path):
+    folders = [
+        mixed_folders.mixed(
+            tmp_path / f"share-{n}", (22.0 + n, 30.0), share=0.1, total=WHOLE * n, aligned=True
+        )
+        for n in range(1, 11)
+    ]
+    _, told = write_figures(folders, tmp_path / "figures")
+    assert "cosine-layer.svg shows 8 of 10 lines; cosine-layer.csv has all." in told
+    numbers = (tmp_path / "figures/cosine-layer.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(numbers.splitlines()))
+    assert len({row["line"] for row in rows}) == 10
+    assert "the first 8 of 10 lines" in (tmp_path / "figures/cosine-layer.svg").read_text(encoding="utf-8")
+
+
 def test_perplexities_of_other_pieces_have_no_efficiency(mono, tmp_path):
     other = mixed_folders.mixed(tmp_path / "share-0.1", (22.5, 32.8), share=0.1, pieces=3.8)
     told = efficiencies(settings(mixed_runs(read([*mono, other]))))

@@ -21,6 +21,7 @@ from typing import Any
 from isogloss.core.errors import CheckpointError, StorageError
 
 MANIFEST = "manifest.json"
+_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -49,6 +50,12 @@ def disk_errors(path: Path) -> Iterator[None]:
         number = getattr(error, "errno", None) or _number_in(str(error))
         if number not in _DISK_ERRORS:
             raise
+        if number in _IN_THE_WAY:
+            raise StorageError(
+                f"could not write {path}: {_DISK_ERRORS[number]}",
+                wanted="a path that is free",
+                fix="choose another folder with --out, then run the same command again",
+            ) from error
         raise StorageError(
             f"could not write {path}: {_DISK_ERRORS[number]} ({_free(path)})",
             wanted="room for the file; what was saved before is untouched",

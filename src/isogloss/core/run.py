@@ -120,6 +120,11 @@ class Run:
         self._add("environment.json", facts)
 
     @property
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says so far."""
+        return _json_or_empty(self.folder / "environment.json")
+
+    @property
     def finished(self) -> bool:
         """Whether everything was done, now or in an earlier process."""
         return read_status(self.folder).get("state") == "finished"

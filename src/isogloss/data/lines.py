@@ -6,6 +6,7 @@ clear `DataError` everywhere. Lines end at LF or CRLF only; other line separator
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import zlib
@@ -86,14 +87,18 @@ def _raw_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield last
 
 
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
 def _decoded(raw: bytes, path: Path, number: int, offset: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
+        encoding = "UTF-16" if number == 1 and raw.startswith(_UTF16) else "WINDOWS-1252"
         raise DataError(
             f"not UTF-8: byte 0x{raw[error.start]:02x} at byte {offset + error.start} of the file",
             wanted="text in UTF-8",
-            fix=f"convert it, e.g. iconv -f WINDOWS-1252 -t UTF-8 {path.name}, or remove the line",
+            fix=f"convert it, e.g. iconv -f {encoding} -t UTF-8 {path.name}, or remove the line",
             where=f"{path}:{number}",
         ) from error
 

@@ -182,7 +182,7 @@ class Adaptive(_Schedule):
             token. "agreement": how well its gradient agrees with those of the others (mean cosine).
         every: steps between decisions.
         rate: how far one decision moves the shares: a factor of at most exp(rate) before they are scaled.
-        floor: the least share a language can fall to.
+        floor: the least share a language can fall to, until its budget is spent.
         shares: to begin with; None for the budget, or the same for all.
         probe: sequences of each language that the signal is measured on.
         budget: held to throughout: with the draws that are left, each language gets what is left of its
@@ -210,7 +210,7 @@ class Adaptive(_Schedule):
 
         Raises:
             RecipeError: besides, a floor that languages or budget do not leave room for; the agreement of two
-                languages.
+                languages; no decision before the end.
         """
         if self.signal == "agreement" and len(sizes) < 3:
             raise RecipeError(
@@ -219,17 +219,28 @@ class Adaptive(_Schedule):
             )
         shares = self.budget or self.shares or dict.fromkeys(sizes, 1.0)
         same_languages(shares, sizes, of="schedule.budget" if self.budget else "schedule.shares")
-        least = min(fixed_shares(shares).values()) if self.budget else 1.0
-        if self.floor > least or self.floor * len(sizes) > 1:
+        self._check_room(shares)
+        if self.every >= steps:
             raise RecipeError(
-                f"schedule.floor: {self.floor:g} for each of {len(sizes)} languages",
-                wanted="a floor below every language's budget, and below 1 in all",
-                fix="lower the floor",
+                f"schedule.every: {self.every} steps, in a training of {steps}, which would decide nothing",
+                wanted="a decision before the training ends",
+                fix="decide more often, or give fixed shares",
             )
         return Timeline.of([(0, {tag: shares[tag] for tag in sizes})])
 
+    def _check_room(self, shares: Shares) -> None:
+        least = min(fixed_shares(shares).values()) if self.budget else 1.0
+        if self.floor > least or self.floor * len(shares) > 1:
+            raise RecipeError(
+                f"schedule.floor: {self.floor:g} for each of {len(shares)} languages",
+                wanted="a floor below every language's budget, and below 1 in all",
+                fix="lower the floor",
+            )
+
 
 def _told_short(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError('a schedule; YAML reads 0.1 and 0_9 as numbers, so put it in quotes: "0.1_0.9"')
     return {"kind": "stages", "stages": value} if isinstance(value, str) else value
 
 

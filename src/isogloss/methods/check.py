@@ -120,11 +120,25 @@ def _check_model(recipe: Record, key: str, path: str) -> None:
             wanted="a masked or causal language model, such as XLM-R, mmBERT or GPT-2",
             fix="distil another teacher; `trim` and `finetune` take encoder-decoders too",
         )
+    if isinstance(recipe, PretrainRecipe):
+        _check_direction(recipe, config, path)
     if key == "teacher" and isinstance(recipe, DistilRecipe):
         _check_comparable(recipe, config, path)
         _check_teachers_akin(recipe, config)
     for name, length in _lengths(recipe):
         _check_length(length, longest_input(config), f"{path}{name}")
+
+
+def _check_direction(recipe: PretrainRecipe, config: Any, path: str) -> None:
+    """Refuse to go on from a model by another objective than its own."""
+    own = objective_of(config)
+    if recipe.objective != own:
+        told = "an encoder-decoder" if own == "seq2seq" else f"{own}"
+        raise RecipeError(
+            f"{path}objective: {recipe.objective}, and {recipe.model}, a {config.model_type}, is {told}",
+            wanted="a model with the recipe's objective",
+            fix="go on from another model" if own == "seq2seq" else f"--set {path}objective={own}",
+        )
 
 
 def _check_levelled(recipe: LevelRecipe, path: str) -> None:

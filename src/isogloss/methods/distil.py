@@ -25,7 +25,7 @@ from isogloss.methods.mixing import course
 from isogloss.methods.prompts import pieces_needed
 from isogloss.methods.records import ByLanguage
 from isogloss.methods.scores import score_all
-from isogloss.methods.sources import corpora, examples, fingerprints
+from isogloss.methods.sources import corpora, examples, note_data
 from isogloss.methods.student import Pair, StudentRule, make_student
 from isogloss.methods.task import fit, load_beside, load_teacher
 from isogloss.methods.task_recipe import TaskTraining
@@ -133,7 +133,7 @@ class DistilRecipe(Record):
 def distil(recipe: DistilRecipe, run: Run) -> None:
     """Trim, copy, distil on text, fine-tune on the task; score beside the models one asked for."""
     texts = corpora(recipe.corpora)
-    run.note(data=fingerprints(texts))
+    note_data(run, texts)
     if recipe.phase1 is not None and recipe.phase2 is not None:
         _look_ahead(recipe.phase2)
     pair = make_student(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -70,6 +71,9 @@ def course(
     steps = steps_of(files, plan, layout=layout, texts=texts)
     draws = draws_of(plan)
     if schedule is None:
+        if mixture.kind == "unimax":  # its cap is on passes over a text, however many read it
+            readers = Counter(texts.get(tag, tag) for tag in files)
+            sizes = {tag: max(1, count // readers[texts.get(tag, tag)]) for tag, count in sizes.items()}
         shares = mixture.resolve(sizes, budget=steps * draws * layout.stride)
         asked = Timeline.of([(0, shares)])
     else:

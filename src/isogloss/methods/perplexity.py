@@ -62,8 +62,7 @@ class PerplexityRule(Record):
 class _Line:
     metric: str
     value: float
-    low: float
-    high: float
+    bounds: Mapping[str, float]
 
 
 def log_perplexity(
@@ -101,8 +100,7 @@ def log_perplexity(
                 language=tag,
                 task=TASK,
                 model=model,
-                low=line.low,
-                high=line.high,
+                **line.bounds,
                 tokens=int(scored.tokens.sum()),
                 window=rule.window,
                 scored=rule.scored,
@@ -125,11 +123,16 @@ def log_masked_perplexity(run: Run, losses: Mapping[str, float], *, model: str, 
 
 
 def _lines(scored: Scored, n_bytes: float) -> list[_Line]:
-    low, high = bootstrap((scored.nats / scored.tokens).tolist(), weights=scored.tokens.tolist(), seed=0)
-    lines = [_Line("perplexity", scored.perplexity, _exp(low), _exp(high))]
+    """Without intervals where there is but one window, which cannot be drawn otherwise."""
+    ends: dict[str, float] = {}
+    if len(scored.tokens) > 1:
+        found = bootstrap((scored.nats / scored.tokens).tolist(), weights=scored.tokens.tolist(), seed=0)
+        ends = dict(zip(("low", "high"), found, strict=True))
+    lines = [_Line("perplexity", scored.perplexity, {name: _exp(end) for name, end in ends.items()})]
     if n_bytes:
-        bits = scored.tokens.sum() / n_bytes / math.log(2)
-        lines.append(_Line("bits_per_byte", scored.bits_per_byte(n_bytes), low * bits, high * bits))
+        bits = float(scored.tokens.sum() / n_bytes / math.log(2))
+        bounds = {name: end * bits for name, end in ends.items()}
+        lines.append(_Line("bits_per_byte", scored.bits_per_byte(n_bytes), bounds))
     return lines
 
 

@@ -30,7 +30,7 @@ from isogloss.methods.pretrain_vocabulary import note_anchors, tokenizer_in
 from isogloss.methods.records import TaskData
 from isogloss.methods.rows import rows_for_text
 from isogloss.methods.scores import forget_scores, log_scores, score
-from isogloss.methods.sources import corpora, examples, fingerprints
+from isogloss.methods.sources import corpora, examples, note_data
 from isogloss.methods.sparse import Training, tune_to_languages
 from isogloss.methods.text import Texts, held_out, held_out_loss, tokenised
 from isogloss.models.architecture import new_model
@@ -50,7 +50,7 @@ PHASE = "pretrain"
 def pretrain(recipe: PretrainRecipe, run: Run) -> None:
     """Vocabulary, tokens, mixture, model, training; then perplexity per language."""
     texts = corpora(recipe.corpora)
-    run.note(data=fingerprints(texts))
+    note_data(run, texts)
     tokenizer = _tokenizer(recipe, texts, run)
     cloned = cloned_text(recipe.clones, tokenizer)
     # Whatever can be wrong with these shall be said now, and not after the training.

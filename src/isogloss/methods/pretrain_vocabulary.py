@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 
 from isogloss.core.by_language import TokenizerByLanguage, is_filler, tokenizer_of
 from isogloss.core.config import Record
+from isogloss.core.errors import IsoglossWarning
 from isogloss.core.fields import EachOnce, LanguageShares, LanguageTag
 from isogloss.core.files import whole_folder, write_json
 from isogloss.core.processes import main_first
@@ -26,6 +28,8 @@ from isogloss.vocab.train import Normaliser, VocabularyKind, train_vocabulary
 
 FOLDER = "tokenizer"
 _ANCHORS = "anchors.json"
+_FEW = 0.5
+"""A vocabulary smaller than this share of what was asked for is worth a word."""
 _CHUNK = 2**24  # tokens counted at once
 
 TokenizerFolders: TypeAlias = Annotated[dict[LanguageTag, str], EachOnce]
@@ -131,12 +135,29 @@ def _trained(
 
     def one(corpora: Texts) -> Any:
         found = train_vocabulary(corpora, objective=objective, seed=seed, **settings)
-        return wrapped(found.tokenizer_json, roles=found.roles, max_length=max_length)
+        made = wrapped(found.tokenizer_json, roles=found.roles, max_length=max_length)
+        _warn_of_few(len(made), spec, corpora)
+        return made
 
     if spec.across == "joint":
         return one(texts)
     own = {tag: one({tag: text}) for tag, text in texts.items()}
     return joined(own, anchored=spec.across == "anchored").tokenizer
+
+
+def _warn_of_few(pieces: int, spec: VocabularySpec, corpora: Texts) -> None:
+    if pieces < _FEW * spec.size:
+        why = (
+            "languages have equal shares and no text is read twice, so the smallest bounds what the others "
+            "give: set `vocabulary.shares`, or a `vocabulary.budget` that reads it again"
+            if len(corpora) > 1 and spec.budget is None
+            else "there is too little text"
+        )
+        warnings.warn(
+            f"a vocabulary of {pieces:,} pieces instead of {spec.size:,} for {', '.join(corpora)}: {why}",
+            IsoglossWarning,
+            stacklevel=2,
+        )
 
 
 def _save(tokenizer: Any, folder: Path) -> None:

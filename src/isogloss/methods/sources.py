@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, cast
 
 from isogloss.core.errors import DataError, did_you_mean
 from isogloss.core.languages import original_of
+from isogloss.core.run import Run
 from isogloss.data.corpora import Corpus
 from isogloss.data.records import Example, has_gold
 from isogloss.data.tasks import read
@@ -123,6 +124,19 @@ def miniature(places: tuple[str, ...]) -> tuple[MiniatureSplit, int] | None:
     return split, int(count)
 
 
-def fingerprints(sources: Mapping[str, Corpus | MiniatureText]) -> dict[str, str]:
-    """What the data was, for environment.json."""
-    return {tag: corpus.fingerprint() for tag, corpus in sources.items()}
+def note_data(run: Run, sources: Mapping[str, Corpus | MiniatureText]) -> None:
+    """Write what the data is to environment.json.
+
+    Raises:
+        DataError: it is another than when this run began, which went on to a vocabulary and steps of that.
+    """
+    found = {tag: corpus.fingerprint() for tag, corpus in sources.items()}
+    before = run.environment.get("data", {})
+    if changed := [tag for tag in found if before.get(tag, found[tag]) != found[tag]]:
+        raise DataError(
+            f"the text of {', '.join(changed)} is another than when this run began",
+            wanted="the same text, to go on with",
+            fix="put it back; or begin anew with the new text, by another `name` in the recipe or by "
+            f"deleting {run.folder}",
+        )
+    run.note(data=found)

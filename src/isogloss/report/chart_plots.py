@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from isogloss.report.charts import Chart, Grid, Line, Point
+from isogloss.report.charts import Chart, Grid, Line, Point, few
 from isogloss.report.drawing import (
     COLOURS,
     INK,
@@ -40,7 +40,8 @@ def drawing_of(found: Chart | Grid, *, name: str, alone: bool = False) -> Drawin
 
 @in_our_style
 def draw_chart(found: Chart, *, name: str, alone: bool = False) -> Drawing:
-    """Lines with their intervals; the rest as in `drawing_of`."""
+    """Lines with their intervals, as many as there are colours; the rest as in `drawing_of`."""
+    found = few(found, len(COLOURS))
     figure, axes = new_figure(2.75 + alone * (0.3 + 0.17 * len(found.lines)))
     if found.log_x:
         _logarithmic(axes)

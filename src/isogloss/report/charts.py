@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isogloss.core.repeats import repeats
 
@@ -53,6 +53,14 @@ class Chart:
     lines: tuple[Line, ...]
     log_x: bool = False
     level: float | None = None
+
+
+def few(found: Chart, most: int) -> Chart:
+    """The first lines of a chart, and in its title how many there are."""
+    if len(found.lines) <= most:
+        return found
+    title = f"{found.title} (the first {most} of {len(found.lines)} lines)"
+    return replace(found, title=title, lines=found.lines[:most])
 
 
 @dataclass(frozen=True)

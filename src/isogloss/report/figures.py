@@ -9,8 +9,8 @@ from isogloss.core.errors import DataError
 from isogloss.core.files import write_text
 from isogloss.core.run import read_run
 from isogloss.report.chart_plots import drawing_of
-from isogloss.report.charts import chart_csv
-from isogloss.report.drawing import standalone
+from isogloss.report.charts import Chart, Grid, chart_csv
+from isogloss.report.drawing import COLOURS, standalone
 from isogloss.report.mixing_charts import mixing
 from isogloss.report.page import stage_folders
 
@@ -37,9 +37,17 @@ def write_figures(folders: Sequence[Path], out: Path) -> tuple[list[Path], tuple
             wanted="two or more pretrainings, one of them on several languages, scored on test text",
             fix="`isogloss report` shows a single run",
         )
-    paths = []
+    paths, told = [], list(found.missing)
     for chart in found.charts:
+        told += _left_out(chart)
         paths.append(out / f"{chart.name}.svg")
         write_text(paths[-1], standalone(drawing_of(chart, name=chart.name, alone=True)))
         write_text(out / f"{chart.name}.csv", chart_csv(chart))
-    return paths, found.missing
+    return paths, tuple(told)
+
+
+def _left_out(chart: Chart | Grid) -> list[str]:
+    most = len(COLOURS)
+    if isinstance(chart, Grid) or len(chart.lines) <= most:
+        return []
+    return [f"{chart.name}.svg shows {most} of {len(chart.lines)} lines; {chart.name}.csv has all."]

@@ -16,7 +16,6 @@ from isogloss.report.mixing import PHASE, MixedRun, Setting, is_monolingual, mix
 from isogloss.report.numbers import about, metric, task_label
 
 _LAW_POINTS = 60
-_MOST_LINES = 8
 SHARE = "share of its tokens, percent"
 
 
@@ -369,9 +368,8 @@ def _chart(
     log_x: bool = False,
     level: float | None = None,
 ) -> Chart | None:
-    """A chart, of as many lines as there are colours; None where no line has a point."""
+    """A chart; None where no line has a point."""
     drawn = [one for one in lines if one.points]
     if not drawn:
         return None
-    left_out = f" (the first {_MOST_LINES} of {len(drawn)} lines)" if len(drawn) > _MOST_LINES else ""
-    return Chart(name, title + left_out, x, y, tuple(drawn[:_MOST_LINES]), log_x, level)
+    return Chart(name, title, x, y, tuple(drawn), log_x, level)

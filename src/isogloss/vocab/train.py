@@ -315,7 +315,7 @@ def _covered(words: Counter[str], coverage: float) -> Counter[str]:
         raise DataError(
             "the corpora hold no word",
             wanted="text in every language of the vocabulary",
-            fix="check the paths and the columns they are read from",
+            fix="check the paths, the columns they are read from, and that the budget holds more than a word",
         )
     room = letters.total() * (1 - coverage)
     dropped: set[str] = set()
