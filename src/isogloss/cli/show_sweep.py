@@ -65,7 +65,7 @@ def print_swept(swept: Swept) -> None:
 def _table(title: str, head: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+        table.add_column(name, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
     return table
 
 
