@@ -173,7 +173,7 @@ def test_a_schedule_of_the_guide_is_one(text):
         tag: 10 for key in ("budget", "start", "enters") for tag in getattr(schedule, key, None) or {}
     }
     sizes = languages or dict.fromkeys(("en-Latn", "fr-Latn"), 10)
-    assert timeline_of(schedule, sizes | {"en-Latn": 10}, steps=100).starts[0] == 0
+    assert timeline_of(schedule, sizes | {"en-Latn": 10}, steps=1000).starts[0] == 0
 
 
 def test_the_guide_to_pretraining_names_every_option_of_mixtures():
