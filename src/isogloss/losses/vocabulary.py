@@ -31,6 +31,8 @@ _FEWEST = 256
 """Rows at once, however large the vocabulary: each portion reads the whole layer again."""
 _IN_CACHE = 2**20
 """Scores in float32 at once, on a CPU."""
+_CAST = 2**18
+"""Numbers that are cast at once, on a CPU, where they are added to others."""
 _VANISHING = 1e-30
 
 
@@ -135,8 +137,15 @@ def _portions(
             torch.mm(scores, weight, out=made.hidden[some])
         if made.weight is not None:
             part = torch.mm(scores.T, states)  # with an `out`, the kernel for CPUs copies once more
-            made.weight.add_(part) if start else made.weight.copy_(part)
+            _add(made.weight, part) if start else made.weight.copy_(part)
     return loss
+
+
+def _add(into: Float[Tensor, "rows hidden"], part: Float[Tensor, "rows hidden"]) -> None:
+    """Add what is in another precision; on a CPU a few rows at a time, for torch copies them first."""
+    rows = max(1, _CAST // into.shape[1]) if into.device.type == "cpu" else len(into)
+    for whole, some in zip(into.split(rows), part.split(rows), strict=True):
+        whole.add_(some)
 
 
 def _softmax(

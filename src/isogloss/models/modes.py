@@ -1,4 +1,4 @@
-"""Training and evaluation mode."""
+"""Modes of a model: training or evaluation, and whether layers are computed twice."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def runs_layers_again(model: nn.Module) -> bool:
+    """Whether it computes layers a second time in the backward pass, to hold less on the way."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())

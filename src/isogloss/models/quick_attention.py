@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from isogloss.models.attention import attending, mapped_attention
 from isogloss.models.blockwise import causal_attention
+from isogloss.models.modes import runs_layers_again
 
 NAME = "isogloss-quick"
 _LONGEST = {"blocks": 1024, "mapped": 256}
@@ -30,15 +31,11 @@ def quick_attention(model: Any) -> Iterator[None]:
         model: a transformers model. One whose attention is not the fused one keeps its own, and so does one
             that computes layers again in the backward pass, which would find this block left.
     """
-    if torch.compiler.is_compiling() or model.device.type != "cpu" or _runs_layers_again(model):
+    if torch.compiler.is_compiling() or model.device.type != "cpu" or runs_layers_again(model):
         yield
         return
     with attending(model, NAME, attend, only_fused=True):
         yield
-
-
-def _runs_layers_again(model: nn.Module) -> bool:
-    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 def attend(

@@ -22,6 +22,7 @@ from isogloss.models.backbone import quiet
 from isogloss.models.entries import entry_scores, reading_only
 from isogloss.models.families import family_of
 from isogloss.models.heads import by_group, last_state
+from isogloss.models.quick_activation import quick_activation
 from isogloss.models.quick_attention import quick_attention
 from isogloss.models.vocabulary_loss import has_loss_alone, vocabulary_loss
 
@@ -104,7 +105,7 @@ class TaskModel(nn.Module):
                 scores of all places, where the architecture's head is known to allow it. Rows must be padded
                 at their end.
         """
-        with quick_attention(self.model):
+        with quick_attention(self.model), quick_activation(self.model):
             if not scores and self.kind == "text" and has_loss_alone(self.config):
                 return TaskOutput(_text_loss(self, batch), {})
             if head:
