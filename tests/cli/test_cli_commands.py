@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -80,10 +81,15 @@ def test_run_plan_report_and_evaluate_go_together(shell, tmp_path):
 def test_running_a_finished_recipe_again_prints_its_tables_and_trains_nothing(shell, tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(PRETRAIN))
     first = shell("run", "mine.yaml", "--set", "training.steps=2")
+    (status,) = (tmp_path / "runs").glob("*/status.json")
+    a_minute_ago = (datetime.now(UTC) - timedelta(minutes=1)).isoformat(timespec="seconds")
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"updated": a_minute_ago}))
     monkeypatch.setattr("isogloss.training.loop.train", None)
     again = shell("run", "mine.yaml", "--set", "training.steps=2")
     assert (first.code, again.code) == (0, 0)
     assert first.out == again.out
+    assert "finished before" not in first.err
+    assert f"{status.parent.relative_to(tmp_path)} was finished before" in again.err
 
 
 def test_ctrl_c_says_how_to_go_on(shell, tmp_path, monkeypatch):
