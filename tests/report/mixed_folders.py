@@ -43,10 +43,16 @@ SMALL = {"family": "gpt2", "layers": 12, "hidden": 768}
 
 
 def monolingual(
-    folder: Path, tokens: float, perplexity: float, *, seed: int = 0, pieces: float = 4.0
+    folder: Path,
+    tokens: float,
+    perplexity: float,
+    *,
+    seed: int = 0,
+    pieces: float = 4.0,
+    shape: dict[str, Any] = SMALL,
 ) -> Path:
     """A run of English alone; `pieces`: bytes of a token of its test text."""
-    recipe = Pretrain(architecture=SMALL, corpora={FIRST: "en.txt"}, steps=int(tokens // 65536), seed=seed)
+    recipe = Pretrain(architecture=shape, corpora={FIRST: "en.txt"}, steps=int(tokens // 65536), seed=seed)
     with open_run(folder, recipe) as run:
         _trained(run, {FIRST: tokens}, {FIRST: perplexity}, pieces=pieces)
     return folder
@@ -63,9 +69,10 @@ def mixed(
     aligned: bool = False,
     schedule: Any = None,
     pieces: float = 4.0,
+    shape: dict[str, Any] = SMALL,
 ) -> Path:
     recipe = Pretrain(
-        architecture=SMALL,
+        architecture=shape,
         corpora={FIRST: "en.txt"},
         clones={"of": FIRST, "count": 2, "anchors": anchors},
         mixture={"shares": {FIRST: 1 - share, SECOND: share}},
@@ -86,10 +93,25 @@ def mixed(
     return folder
 
 
-def piped(folder: Path, *, share: float, accuracies: tuple[float, float], seed: int = 0) -> Path:
+def two_stages(folder: Path, *shares: float, perplexities: tuple[float, float]) -> Path:
+    """A pipeline of one pretraining for each share, called "share-0.1" and so on."""
+    with open_run(folder, Pipeline(stages={f"share-{share}": {} for share in shares})):
+        for share in shares:
+            mixed(folder / "stages" / f"share-{share}", perplexities, share=share)
+    return folder
+
+
+def piped(
+    folder: Path,
+    *,
+    share: float,
+    accuracies: tuple[float, float],
+    seed: int = 0,
+    learnt: str = FIRST,
+) -> Path:
     with open_run(folder, Pipeline(stages={"base": {}, "task": {}, "share": share, "seed": seed})):
         mixed(folder / "stages" / "base", (22.0, 30.0), share=share, seed=seed)
-        recipe = Finetune(model="stage:base", train={FIRST: "nli.tsv"})
+        recipe = Finetune(model="stage:base", train={learnt: "nli.tsv"})
         with open_run(folder / "stages" / "task", recipe) as run:
             for tag, value in zip((FIRST, SECOND), accuracies, strict=True):
                 facts = {"phase": "evaluate", "step": 9, "split": "test", "language": tag, "task": "nli"}

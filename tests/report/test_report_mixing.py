@@ -66,6 +66,63 @@ def test_runs_that_differ_in_their_seed_are_one_setting(cloned):
     assert found[0].first.share(SECOND) == pytest.approx(0.1)
 
 
+def test_a_run_that_has_not_finished_counts_for_nothing_and_is_named(mono, cloned, tmp_path):
+    killed = mixed_folders.mixed(tmp_path / "share-0.1-seed-2", (22.46, 32.81), share=0.1, total=WHOLE / 20)
+    status = killed / "status.json"
+    status.write_text(status.read_text().replace("finished", "running"))
+    before, after = mixing(read([*mono, *cloned])), mixing(read([*mono, *cloned, killed]))
+    assert after.charts == before.charts
+    assert after.missing == (*before.missing, "Left out, for they have not finished: share-0.1-seed-2.")
+
+
+def test_settings_of_one_name_are_told_apart(mono, tmp_path):
+    pair = mixed_folders.two_stages(tmp_path / "pair", 0.1, 0.5, perplexities=(22.5, 32.8))
+    elsewhere = [
+        mixed_folders.mixed(tmp_path / part / "2026-11-21-mix", (22.5, 32.8), share=share)
+        for part, share in (("a", 0.2), ("b", 0.3))
+    ]
+    found = settings(mixed_runs(read([pair, *elsewhere])))
+    names = ["pair share-0.1", "pair share-0.5", "2026-11-21-mix", "2026-11-21-mix (2)"]
+    assert [one.name for one in found] == names
+    teff = efficiencies(settings(mixed_runs(read([*mono, pair, *elsewhere])))).found
+    values = [teff[name, SECOND].teff.value for name in names]
+    assert values == pytest.approx([values[0] / times for times in (1, 5, 2, 3)])
+
+
+def test_models_of_two_shapes_have_lines_and_laws_of_their_own(tmp_path):
+    shapes = [mixed_folders.SMALL, mixed_folders.SMALL | {"layers": 6, "hidden": 512}]
+    folders = [
+        folder
+        for shape, worse in zip(shapes, (1.0, 1.3), strict=True)
+        for folder in (
+            *(
+                mixed_folders.monolingual(
+                    tmp_path / f"mono-{x}-{worse}", x * WHOLE, worse * perplexity, shape=shape
+                )
+                for x, perplexity in MONOLINGUAL.items()
+            ),
+            *(
+                mixed_folders.mixed(
+                    tmp_path / f"half-{x}-{worse}",
+                    (26.1 * worse / x**0.1, 26.1 * worse / x**0.1),
+                    share=0.5,
+                    total=x * WHOLE,
+                    shape=shape,
+                )
+                for x in (0.5, 1.0)
+            ),
+        )
+    ]
+    paths, _ = write_figures(folders, tmp_path / "figures")
+    names = {path.stem for path in paths}
+    assert {f"law-{FIRST}-12-layers-of-768", f"law-{FIRST}-6-layers-of-512"} <= names
+    found = mixing(read(folders))
+    for name in ("perplexity-tokens", "efficiency-tokens"):
+        lines = {one.name: [p.x for p in one.points] for one in chart(found, name).lines}
+        assert lines["English, 6 layers of 512, 50/50"] == [0.5 * WHOLE, WHOLE], name
+        assert len(lines) == 4
+
+
 def test_perplexity_stands_against_the_share_of_each_language_s_tokens(cloned):
     found = chart(mixing(read(cloned)), "perplexity-share")
     lines = {one.name: one for one in found.lines}
@@ -217,6 +274,18 @@ def test_transfer_is_read_from_pipelines(tmp_path):
     lines = {one.name: [(round(p.x), p.y) for p in one.points] for one in found.lines}
     assert lines["English (2)"] == [(10, pytest.approx(65)), (30, pytest.approx(52)), (50, pytest.approx(54))]
     assert found.title == "NLI accuracy, learnt in English, against share"
+
+
+def test_a_task_learnt_in_two_languages_has_two_figures(tmp_path):
+    folders = [
+        mixed_folders.piped(
+            tmp_path / f"{share}-{learnt}", share=share, accuracies=(0.7, 0.5), seed=seed, learnt=learnt
+        )
+        for share in (0.1, 0.3)
+        for seed, learnt in enumerate((FIRST, SECOND))
+    ]
+    names = {path.stem for path in write_figures(folders, tmp_path / "figures")[0]}
+    assert {f"transfer-nli-accuracy-{FIRST}", f"transfer-nli-accuracy-{SECOND}"} <= names
 
 
 def test_the_page_of_several_runs_has_the_figures_and_of_one_its_own(mono, cloned, tmp_path):

@@ -37,6 +37,7 @@ def write_figures(folders: Sequence[Path], out: Path) -> tuple[list[Path], tuple
             wanted="two or more pretrainings, one of them on several languages, scored on test text",
             fix="`isogloss report` shows a single run",
         )
+    assert len({chart.name for chart in found.charts}) == len(found.charts), "one file for two charts"
     paths, told = [], list(found.missing)
     for chart in found.charts:
         told += _left_out(chart)

@@ -42,9 +42,11 @@ class MixedRun:
     """One pretraining on one language or several.
 
     Attributes:
-        name: of its folder.
+        name: of its folder, or of its pipeline's.
+        stage: what its pipeline calls it; "" for a run of its own.
         setting: the same for runs that differ in seed and name only.
         model: the same for models of one shape, whatever their vocabulary.
+        shape: what to call that; two shapes may be called the same.
         tokens: that each language had, by the ledger.
         perplexity: on test text, by language; of a masked model that of its masked tokens, where it has one.
         bytes_per_token: of that text, by language, where its bits per byte are known: the same where it was
@@ -59,8 +61,10 @@ class MixedRun:
     """
 
     name: str
+    stage: str
     setting: str
     model: str
+    shape: str
     tokens: Mapping[str, float]
     perplexity: Mapping[str, float]
     bytes_per_token: Mapping[str, float]
@@ -116,7 +120,7 @@ class Setting:
 
 
 def mixed_runs(runs: Sequence[RunRecord]) -> tuple[MixedRun, ...]:
-    """The pretrainings among some runs; a fine-tuning among them is told of by the model it began with.
+    """The finished pretrainings among some runs; a fine-tuning is told of by the model it began with.
 
     Args:
         runs: stages of pipelines among them, each as a run of its own.
@@ -124,10 +128,16 @@ def mixed_runs(runs: Sequence[RunRecord]) -> tuple[MixedRun, ...]:
     tuned = [(_beginning(run), found) for run in runs for found in _transfers(run)]
     result = []
     for run in runs:
-        if run.recipe.get("method") == "pretrain" and (tokens := _tokens(run)):
+        if _is_pretraining(run) and run.status.get("state") == "finished" and (tokens := _tokens(run)):
             own = tuple(found for folder, found in tuned if folder == run.folder.resolve())
             result.append(_mixed(run, tokens, own))
     return tuple(result)
+
+
+def unfinished(runs: Sequence[RunRecord]) -> list[str]:
+    """Names of the pretrainings that `mixed_runs` leaves out: half of their tokens would count as all."""
+    begun = [run for run in runs if _is_pretraining(run) and run.status.get("state") != "finished"]
+    return [" ".join(filter(None, _names(run))) for run in begun]
 
 
 def settings(runs: Iterable[MixedRun]) -> tuple[Setting, ...]:
@@ -135,11 +145,33 @@ def settings(runs: Iterable[MixedRun]) -> tuple[Setting, ...]:
     grouped: dict[str, list[MixedRun]] = {}
     for run in runs:
         grouped.setdefault(run.setting, []).append(run)
-    names = [_NAME.sub("", found[0].name) for found in grouped.values()]
-    return tuple(
-        Setting(name if names.count(name) == 1 else found[0].name, tuple(found))
-        for name, found in zip(names, grouped.values(), strict=True)
-    )
+    names = _own_names([found[0] for found in grouped.values()])
+    return tuple(Setting(name, tuple(found)) for name, found in zip(names, grouped.values(), strict=True))
+
+
+def _own_names(runs: Sequence[MixedRun]) -> list[str]:
+    """As short as tells them apart: without date and seed, with the stage, in full, numbered."""
+    brief = [_NAME.sub("", run.name) for run in runs]
+    staged = [" ".join(filter(None, (name, run.stage))) for name, run in zip(brief, runs, strict=True)]
+    full = [" ".join(filter(None, (run.name, run.stage))) for run in runs]
+    names = brief
+    for longer in (staged, full):
+        names = [more if names.count(name) > 1 else name for name, more in zip(names, longer, strict=True)]
+    return numbered(names)
+
+
+def model_names(found: Sequence[Setting]) -> dict[str, str]:
+    """What to call each shape of model among some settings; "" where all have the same."""
+    shapes = {one.first.model: one.first.shape for one in found}
+    if len(shapes) < 2:
+        return dict.fromkeys(shapes, "")
+    return dict(zip(shapes, numbered(list(shapes.values())), strict=True))
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Names, and from the second of the same on with a number: "a", "a (2)"."""
+    seen = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({before + 1})" if before else name for name, before in zip(names, seen, strict=True)]
 
 
 def is_monolingual(run: MixedRun) -> bool:
@@ -149,15 +181,18 @@ def is_monolingual(run: MixedRun) -> bool:
 
 def _mixed(run: RunRecord, tokens: Mapping[str, float], transfers: tuple[Transfer, ...]) -> MixedRun:
     recipe = run.recipe
+    name, stage = _names(run)
     tested = [
         found
-        for name in ("perplexity", "masked_perplexity")
-        for found in measurements(run, split="test", metric=name, per_language=True)
+        for metric in ("perplexity", "masked_perplexity")
+        for found in measurements(run, split="test", metric=metric, per_language=True)
     ]
     return MixedRun(
-        name=run.folder.resolve().parent.parent.name if _is_stage(run) else run.folder.resolve().name,
+        name=name,
+        stage=stage,
         setting=_digest({key: value for key, value in recipe.items() if key not in _NOT_SETTINGS}),
         model=_digest(recipe.get("architecture") or recipe.get("model")),
+        shape=_shape(recipe),
         tokens=tokens,
         perplexity=(perplexity := {str(line.language): line.value for line in tested}),
         bytes_per_token=_bytes_per_token(run, perplexity),
@@ -232,8 +267,21 @@ def _beginning(run: RunRecord) -> Path | None:
     return Path(model).resolve().parent
 
 
-def _is_stage(run: RunRecord) -> bool:
-    return run.folder.resolve().parent.name == "stages"
+def _is_pretraining(run: RunRecord) -> bool:
+    return run.recipe.get("method") == "pretrain"
+
+
+def _names(run: RunRecord) -> tuple[str, str]:
+    """Of its folder and "", or of its pipeline's folder and what that calls it."""
+    folder = run.folder.resolve()
+    return (folder.parent.parent.name, folder.name) if folder.parent.name == "stages" else (folder.name, "")
+
+
+def _shape(recipe: Mapping[str, Any]) -> str:
+    sizes = recipe.get("architecture")
+    if isinstance(sizes, dict):
+        return f"{sizes.get('layers')} layers of {sizes.get('hidden')}"
+    return Path(str(recipe.get("model"))).name
 
 
 def _digest(value: Any) -> str:

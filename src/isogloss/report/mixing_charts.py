@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,17 @@ from isogloss.core.run import RunRecord
 from isogloss.report.charts import Chart, Grid, Line, Point, line, over_seeds
 from isogloss.report.efficiency import Efficiencies, Law, efficiencies
 from isogloss.report.measurements import Measurement, in_order, language_name, measurements
-from isogloss.report.mixing import PHASE, MixedRun, Setting, is_monolingual, mixed_runs, pairs_of, settings
+from isogloss.report.mixing import (
+    PHASE,
+    MixedRun,
+    Setting,
+    is_monolingual,
+    mixed_runs,
+    model_names,
+    pairs_of,
+    settings,
+    unfinished,
+)
 from isogloss.report.numbers import about, metric, task_label
 
 _LAW_POINTS = 60
@@ -38,19 +49,22 @@ def mixing(runs: Sequence[RunRecord]) -> Mixing:
     if len(every) < 2 or not mixed:
         return Mixing((), ())
     teff = efficiencies(every)
+    models = model_names(mixed)
     found = [
         _against_share(mixed, "perplexity-share", "perplexity against share", "perplexity", _perplexity),
         _teff_chart(mixed, teff, by_scale=False),
         _perplexity_by_scale(mixed),
         _teff_chart(mixed, teff, by_scale=True),
-        *(_law_chart(law) for law in teff.laws),
+        *(_law_chart(law, models[law.model]) for law in teff.laws),
         *layer_charts(mixed),
         *_gradient_maps(mixed),
         *_frequency_charts(mixed),
         _anchor_chart(mixed),
         *_transfer_charts(mixed),
     ]
-    return Mixing(tuple(one for one in found if one is not None), teff.missing)
+    begun = unfinished(runs)
+    left_out = [f"Left out, for they have not finished: {', '.join(begun)}."] if begun else []
+    return Mixing(tuple(one for one in found if one is not None), (*teff.missing, *left_out))
 
 
 def run_charts(run: RunRecord) -> tuple[Chart | Grid, ...]:
@@ -95,11 +109,12 @@ def _against_share(found: Sequence[Setting], name: str, title: str, y: str, valu
 
 def _kinds(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
     """Settings that one line may join: as many tokens, languages and anchors; and what they are called."""
+    models = model_names(found)
 
     def facts(one: Setting) -> tuple[str, ...]:
         run = one.first
         return (
-            run.model,
+            models[run.model],
             f"{about(run.total)} tokens",
             f"{len(run.tokens)} languages",
             "" if run.anchors is None else f"{100 * run.anchors:.3g} % anchors",
@@ -107,11 +122,9 @@ def _kinds(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
         )
 
     every = {one.name: facts(one) for one in found}
-    models = in_order(row[0] for row in every.values())
     varies = [len({row[place] for row in every.values()}) > 1 for place in range(5)]
     for kind in in_order(every.values()):
-        words = [f"model {models.index(kind[0]) + 1}", *kind[1:]]
-        told = [word for word, tell in zip(words, varies, strict=True) if tell and word]
+        told = [word for word, tell in zip(kind, varies, strict=True) if tell and word]
         yield ", ".join(told), [one for one in found if every[one.name] == kind]
 
 
@@ -143,15 +156,19 @@ def _teff_chart(found: Sequence[Setting], teff: Efficiencies, *, by_scale: bool)
 
 def _by_mixture(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
     """Settings that differ in how long they learn, for lines along it; and what they are called."""
+    models = model_names(found)
 
-    def facts(one: Setting) -> tuple[str, ...]:
+    def kind(one: Setting) -> str:
         run = one.first
-        anchors = "" if not run.anchors else f", {100 * run.anchors:.3g} % anchors"
-        return run.model, f"{run.mixture}{anchors}"
+        anchors = f"{100 * run.anchors:.3g} % anchors" if run.anchors else ""
+        return ", ".join(filter(None, [models[run.model], run.mixture, anchors]))
 
-    every = {one.name: facts(one) for one in found}
-    for kind in in_order(every.values()):
-        yield kind[1], [one for one in found if every[one.name] == kind]
+    yield from _grouped(found, kind)
+
+
+def _grouped(found: Sequence[Setting], kind: Callable[[Setting], str]) -> Iterator[tuple[str, list[Setting]]]:
+    for told in in_order(map(kind, found)):
+        yield told, [one for one in found if kind(one) == told]
 
 
 def _perplexity_by_scale(found: Sequence[Setting]) -> Chart | None:
@@ -165,15 +182,21 @@ def _perplexity_by_scale(found: Sequence[Setting]) -> Chart | None:
     return _chart("perplexity-tokens", title, "tokens of all languages", "perplexity", lines, log_x=True)
 
 
-def _law_chart(law: Law) -> Chart:
-    """The monolingual runs, the law through them, and a band of laws of resampled runs."""
+def _law_chart(law: Law, model: str) -> Chart:
+    """The monolingual runs, the law through them, and a band of laws of resampled runs.
+
+    Args:
+        model: what to call it where there are several; "" for none.
+    """
     name = language_name(law.language)
     x = np.geomspace(min(law.tokens), max(law.tokens), _LAW_POINTS)
     fitted = [_on_the_law(law, float(tokens)) for tokens in x]
     runs = [Point(*pair) for pair in zip(law.tokens, law.perplexities, strict=True)]
     lines = [line("law, 95 %", fitted, band=True), line("monolingual runs", runs, joined=False)]
-    title = f"scaling law of {name}"
-    made = _chart(f"law-{law.language}", title, f"tokens of {name}", "perplexity", lines, log_x=True)
+    title = ", ".join(filter(None, [f"scaling law of {name}", model]))
+    made = _chart(
+        _file_name("law", law.language, model), title, f"tokens of {name}", "perplexity", lines, log_x=True
+    )
     assert made
     return made
 
@@ -298,12 +321,13 @@ def _anchor_chart(found: Sequence[Setting]) -> Chart | None:
 
 def _by_budget(found: Sequence[Setting]) -> Iterator[tuple[str, list[Setting]]]:
     """Settings with the same shares of as many tokens."""
+    models = model_names(found)
 
-    def facts(one: Setting) -> tuple[str, str]:
-        return one.first.model, f"{one.first.mixture}, {about(one.first.total)} tokens"
+    def kind(one: Setting) -> str:
+        tokens = f"{about(one.first.total)} tokens"
+        return ", ".join(filter(None, [models[one.first.model], one.first.mixture, tokens]))
 
-    for kind in in_order(map(facts, found)):
-        yield kind[1], [one for one in found if facts(one) == kind]
+    yield from _grouped(found, kind)
 
 
 def _mean_perplexity(run: MixedRun) -> float | None:
@@ -314,6 +338,7 @@ def _mean_perplexity(run: MixedRun) -> float | None:
 def _transfer_charts(found: Sequence[Setting]) -> Iterator[Chart | None]:
     """Scores after fine-tuning in one language, tested in each, against the share of what was tested."""
     kinds = in_order((t.task, t.metric, t.source) for one in found for run in one.runs for t in run.transfers)
+    tasks = [task for task, _, _ in kinds]
     for task, name, source in kinds:
         facts = metric(name)
 
@@ -325,7 +350,8 @@ def _transfer_charts(found: Sequence[Setting]) -> Iterator[Chart | None]:
 
         learnt = f", learnt in {language_name(source)}" if source else ""
         title = f"{task_label(task)} {facts.label}{learnt}, against share"
-        yield _against_share(found, f"transfer-{task}", title, facts.label, value)
+        apart = (name, source or "several") if tasks.count(task) > 1 else ()
+        yield _against_share(found, _file_name("transfer", task, *apart), title, facts.label, value)
 
 
 def _shares_over_steps(run: RunRecord) -> Chart | None:
@@ -356,6 +382,10 @@ def _counted(run: RunRecord) -> dict[int, dict[str, float]]:
             so_far[str(m.language)] = so_far.get(str(m.language), 0.0) + m.value
             found.setdefault(m.step, {})[str(m.language)] = so_far[str(m.language)]
     return found
+
+
+def _file_name(*parts: str) -> str:
+    return "-".join(re.sub(r"[^\w.]+", "-", part).strip("-") for part in parts if part)
 
 
 def _chart(
