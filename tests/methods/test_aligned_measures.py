@@ -146,6 +146,18 @@ def test_rows_are_compared_by_how_often_pieces_were_read(cloned):
     assert set(floors[1:]) <= set(edges), "a single piece has none"
 
 
+def test_a_language_that_read_little_has_pieces_that_were_read_little(tmp_path):
+    shares = {"kind": "fixed", "shares": {"eng": 0.8, "eng-x-2": 0.2}, "by": "sequences"}
+    run = ran(tiny(CLONES | {"mixture": shares}), tmp_path)
+    passes = {line["language"]: line["value"] for line in logged(run, "epochs")}
+    assert 0 < passes[CLONE] < passes[EN] < 1
+    [folder] = (run.folder / "tokens").iterdir()
+    counts = piece_counts(TokenFile.open(folder), load_tokenizer(run.folder / "tokenizer"))
+    most = max(counts.values())
+    highest = max(line["frequency"] for line in logged(run, "embedding_cosine") if "frequency" in line)
+    assert highest <= (passes[EN] + passes[CLONE]) / 2 * most < most
+
+
 def test_anchors_have_no_part_in_the_comparison_of_rows(cloned):
     tokenizer = load_tokenizer(cloned.folder / "model")
     subject = TaskModel(load_model(cloned.folder / "model", "causal"), None, kind="text")

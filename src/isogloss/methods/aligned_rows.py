@@ -32,7 +32,8 @@ def model_rows(
     Args:
         tokenizer: its tokenizer, or tokenizers by language.
         pairs: of languages; one whose languages share all their pieces' rows gives nothing.
-        occurrences: by language, how often each piece was read in training.
+        occurrences: by language, how often each piece was read in training; 0, or a piece left out, for not
+            at all.
         seed: of the intervals.
     """
     tables = _tables(subject)

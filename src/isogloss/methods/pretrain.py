@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from isogloss.core.by_language import tokenizer_of
 from isogloss.core.languages import original_of
 from isogloss.core.machine import keeping_memory
-from isogloss.core.run import Run
+from isogloss.core.run import Run, read_run
 from isogloss.core.seeds import derive
 from isogloss.data.batches import LanguageModelBatches, TextObjective, layout_for
 from isogloss.data.features import IGNORED
@@ -78,16 +78,27 @@ def pretrain(recipe: PretrainRecipe, run: Run) -> None:
             subject,
             read_with,
             aligned,
-            occurrences=_occurrences(files, tokenizer),
+            occurrences=_occurrences(run, files, tokenizer),
             length=recipe.length,
             model=recipe.as_name,
             step=outcome.step,
         )
 
 
-def _occurrences(files: Mapping[str, TokenFile], tokenizer: Any) -> dict[str, dict[str, int]]:
-    """How often each piece stands in each language's text; a clone's text is its original's."""
-    return {tag: piece_counts(file, tokenizer_of(tokenizer, original_of(tag))) for tag, file in files.items()}
+def _occurrences(run: Run, files: Mapping[str, TokenFile], tokenizer: Any) -> dict[str, dict[str, int]]:
+    """How often each piece was read, as expected: where it stands in the text, by passes over the text."""
+    passes = {
+        line["language"]: line["value"]
+        for line in read_run(run.folder).metrics
+        if (line["phase"], line["metric"]) == (PHASE, "epochs")
+    }
+    return {
+        tag: {
+            piece: round(count * passes[tag])
+            for piece, count in piece_counts(file, tokenizer_of(tokenizer, original_of(tag))).items()
+        }
+        for tag, file in files.items()
+    }
 
 
 def language_model_step(objective: TextObjective) -> Step:
