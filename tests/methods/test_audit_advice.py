@@ -171,6 +171,15 @@ def test_a_score_that_is_behind_can_be_levelled_whether_or_not_the_language_lies
     assert unknown.rule == "level"
 
 
+def test_a_language_that_only_the_task_was_tested_in_is_spoken_of():
+    found = facts(behind=("tr-Latn", (0.3, 0.2, 0.4)))
+    found["measures"]["score"] = {tag: (0.5, 0.4, 0.6) for tag in ("en-Latn", "tr-Latn")}
+    [advice] = advise(found, RECIPE)
+    assert advice.languages == ("tr-Latn",)
+    assert "lie near" not in advice.means
+    assert advice.evidence == ("behind the source: Turkish 30.0 points",)
+
+
 def test_levelling_is_told_of_the_model_that_was_scored():
     [advice] = advise(CASES["level"], RECIPE)
     assert advice.command.startswith("isogloss level runs/topics/model --task topic --source en-Latn")

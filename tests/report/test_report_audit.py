@@ -121,6 +121,15 @@ def test_the_headline_says_who_is_weak_by_what_the_weakest_first(found, folder, 
     assert found.headline in head
 
 
+def test_a_language_that_only_the_task_was_tested_in_is_in_the_headline(tmp_path):
+    measures = {
+        "score": spread(0.8, 0.3, tags=("en-Latn", "hi-Deva")),
+        "behind": {"hi-Deva": [0.5, 0.4, 0.6]},
+    }
+    found = audited(read_run(audit(tmp_path / "run", measures=measures)))
+    assert found.headline == "Weak in one of seven languages: Hindi (task scores)."
+
+
 def test_the_page_is_whole_and_shows_what_was_found(folder, tmp_path):
     text, words = page_of(folder, tmp_path)
     for wanted in (

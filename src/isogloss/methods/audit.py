@@ -101,8 +101,9 @@ class AuditRecipe(Record):
             raise ValueError("prompt, tuned: say how a task is done; name the `task` too")
         if len(self.aligned) == 1:
             raise ValueError("aligned: the same sentences in one language only; give a second")
-        if self.source is not None and self.aligned and self.source not in self.aligned:
-            raise ValueError(f"source: {self.source} is not among the languages of `aligned`")
+        compared = "aligned" if self.aligned else "text"
+        if self.source not in getattr(self, compared):
+            raise ValueError(f"source: {self.source} is not among the languages of `{compared}`")
         return self
 
     @property

@@ -157,8 +157,10 @@ class _Case:
         return set(self.weak.get(name, ()))
 
     def in_order(self, tags: Iterable[str]) -> tuple[str, ...]:
+        """With those that only the task was tested in last."""
         chosen = set(tags)
-        return tuple(tag for tag in self.facts["languages"] if tag in chosen)
+        every = dict.fromkeys([*self.facts["languages"], *self.measures.get("score", {})])
+        return tuple(tag for tag in every if tag in chosen)
 
     def line(self, name: str, tags: Sequence[str]) -> str:
         """One measure of some languages in words, the weakest first; of many the first few and the last."""
@@ -286,8 +288,8 @@ def _level(case: _Case) -> Advice | None:
     tags = case.in_order(case.weak_in("behind"))
     if not tags:
         return None
-    measures = [name for name in ("behind", "retrieval") if case.measured(name)]
-    near = case.in_order(set(tags) - case.weak_in("retrieval")) if "retrieval" in measures else ()
+    compared = set(tags) & set(case.measures.get("retrieval", ()))
+    near = case.in_order(compared - case.weak_in("retrieval"))
     aligned = (
         f" {_names(near)} lie near it in the model, which knows more than it shows there." if near else ""
     )
@@ -296,7 +298,7 @@ def _level(case: _Case) -> Advice | None:
         "level",
         tags,
         f"{_names(tags)} do the task worse than {_name(case.source)}.{aligned}",
-        tuple(case.line(name, tags) for name in measures),
+        tuple(case.line(name, tags) for name in ("behind", *(["retrieval"] if compared else []))),
         "Let the languages that do it well teach the others, on items without labels that stand in all of "
         "them. It has helped languages that stand apart too, and it tells which it harmed.",
         command=_level_command(case, tags),

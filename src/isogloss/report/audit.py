@@ -209,7 +209,6 @@ def _column(key: str, facts: _Facts) -> Column:
 
 def _rows(facts: _Facts, columns: Sequence[Column]) -> tuple[Row, ...]:
     source = facts["source"]
-    tags = list(dict.fromkeys([*facts["languages"], *facts["measures"].get("score", {})]))
     rows = [
         Row(
             tag,
@@ -217,9 +216,14 @@ def _rows(facts: _Facts, columns: Sequence[Column]) -> tuple[Row, ...]:
             tag == source,
             tuple(_cell(facts, column.key, tag) for column in columns),
         )
-        for tag in tags
+        for tag in _tags(facts)
     ]
     return tuple(sorted(rows, key=lambda row: (not row.is_source, -row.weak)))
+
+
+def _tags(facts: _Facts) -> list[str]:
+    """Those that were read, and those that only the task was tested in."""
+    return list(dict.fromkeys([*facts["languages"], *facts["measures"].get("score", {})]))
 
 
 def _cell(facts: _Facts, key: str, tag: str) -> Cell:
@@ -235,7 +239,7 @@ def _says_nothing(facts: _Facts, key: str, tag: str) -> bool:
 
 def _headline(facts: _Facts) -> str:
     """Which languages are weak by what, those with the most first, together where they are weak alike."""
-    languages, weak = facts["languages"], facts["weak"]
+    languages, weak = _tags(facts), facts["weak"]
     if not any(facts["measures"].get(key) for key in weak):
         return "Nothing was measured that has a limit, so nothing is called weak."
     alike: dict[tuple[str, ...], list[str]] = {}
