@@ -24,6 +24,24 @@ def test_measures_are_as_computed_by_hand():
     assert fair(SCORES).tolist() == pytest.approx([(5 * 0.5 + 3 * 0.7 + 0.9) / 9, 0.2])
 
 
+@given(_NUMBERS, st.integers(0, 7))
+def test_a_score_that_is_no_number_makes_every_measure_none(numbers, place):
+    scores = np.array([numbers, numbers])
+    scores = np.insert(scores, min(place, len(numbers)), [np.nan, 0.5], axis=1)
+    measures = (
+        gap,
+        deviation,
+        fair,
+        lambda s: worst_mean(s, 1),
+        lambda s: below(s, 0.5),
+        lambda s: lead(s, 0),
+    )
+    for measure in measures:
+        first, second = measure(scores)
+        assert np.isnan(first)
+        assert not np.isnan(second)
+
+
 @given(_NUMBERS)
 def test_fair_is_the_mean_of_the_worse_over_all_pairs(numbers):
     pairs = [min(pair) for pair in itertools.product(numbers, repeat=2)]

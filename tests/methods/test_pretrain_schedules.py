@@ -240,6 +240,7 @@ def test_a_plan_tells_what_each_language_is_expected_to_get_and_what_the_seed_dr
         ({"schedule": "0.5", "clones": None}, "at least two languages"),
         ({"schedule": 0.1}, "in quotes"),
         ({"schedule": PROGRESS | {"every": 12}}, "would decide nothing"),
+        ({"schedule": PROGRESS | {"every": 11}}, "would decide nothing"),
         ({"schedule": "_".join(["0.5"] * 13)}, "at least one step"),
         ({"schedule": {"kind": "stages", "stages": "0.5_x"}}, "0.1_0.9"),
     ],

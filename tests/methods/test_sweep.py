@@ -13,6 +13,7 @@ import time
 import pytest
 import yaml
 
+from isogloss.cli.show_sweep import Line
 from isogloss.core.config import parse_document
 from isogloss.core.errors import DataError, UserError
 from isogloss.core.run import read_run, read_status
@@ -48,8 +49,8 @@ class Told:
     def __init__(self):
         self.total, self.finished, self.events = 0, 0, []
 
-    def begin(self, total, *, finished):
-        self.total, self.finished = total, finished
+    def begin(self, runs, *, unfinished):
+        self.total, self.finished = len(runs), len(runs) - len(unfinished)
 
     def event(self, event, *, again):
         self.events.append((event.kind, event.job.name, event.why, again))
@@ -240,13 +241,26 @@ def test_the_reason_of_a_process_that_failed_is_its_last_word(tmp_path):
     assert why(job(tmp_path), 1) == "ValueError: odd"
     assert "SIGKILL" in str(why(job(tmp_path), -signal.SIGKILL))
     assert why(job(tmp_path), 0) is None
+    assert "signal 40" in str(why(job(tmp_path), -40))
     (tmp_path / "a.log").write_text("")
     assert why(job(tmp_path), 3) == "it ended with code 3"
 
 
+def test_the_reason_is_that_of_the_last_attempt(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda command, *, stdout, **more: stdout)
+    one = job(tmp_path)
+    for words in ("error: the disk is full\n", "Traceback\nMemoryError\n"):
+        start(one)
+        with one.log.open("a") as log:
+            log.write(words)
+    assert why(one, 1) == "MemoryError"
+    start(one)
+    assert why(one, 3) == "it ended with code 3"
+
+
 def test_the_estimate_weighs_runs_by_their_cost_and_counts_what_is_under_way(tmp_path):
     a, b, c = (job(tmp_path, name) for name in "abc")
-    pace = Pace({"a": 1.0, "b": 2.0, "c": 4.0}, at_once=1)
+    pace = Pace({"a": 1.0, "b": 2.0, "c": 4.0})
     assert pace.remaining(now=0.0) is None
     pace.event(Event(a, "started"), now=0.0)
     pace.event(Event(a, "ended"), now=10.0)
@@ -257,6 +271,25 @@ def test_the_estimate_weighs_runs_by_their_cost_and_counts_what_is_under_way(tmp
     assert pace.remaining(now=20.0) == pytest.approx(60.0)
     pace.event(Event(c, "started"), now=20.0)
     assert pace.remaining(now=100.0) == pytest.approx(20.0)
+
+
+def test_the_estimate_is_for_as_many_at_once_as_there_were(tmp_path):
+    jobs = {name: job(tmp_path, name) for name in "abcd"}
+    pace = Pace(dict.fromkeys(jobs, 1.0))
+    for name in "ab":
+        pace.event(Event(jobs[name], "started"), now=0.0)
+    for name in "ab":
+        pace.event(Event(jobs[name], "ended"), now=10.0)
+    assert pace.remaining(now=10.0) == pytest.approx(10.0)
+
+
+def test_the_estimate_leaves_out_what_was_finished_before(tmp_path):
+    line = Line(sweep_of())
+    names = [run.name for run in sweep_of().runs]
+    line.begin(names, unfinished=names[:1])
+    line.event(Event(job(tmp_path, names[0]), "started"), again=False)
+    line.event(Event(job(tmp_path, names[0]), "ended"), again=False)
+    assert line._pace.remaining() == 0.0
 
 
 def test_a_run_costs_what_its_trainings_read():

@@ -111,6 +111,11 @@ def test_no_run_is_called_as_another_by_the_number_it_is_given():
     assert [run.recipe.training.steps for run in found.runs] == [40, 41, 42]
 
 
+def test_a_seed_in_the_name_and_one_of_the_recipe_are_two_runs():
+    found = expanded("runs: {a: {seed: 1}, a-seed-1: {training.steps: 4}}")
+    assert [run.name for run in found.runs] == ["a-seed-1", "a-seed-1-2"]
+
+
 def test_recipes_that_look_alike_in_a_table_are_settings_of_their_own():
     found = expanded("runs: [{length: 24, dev: {}}, {length: 24}]\nseeds: [0, 1]", WITH_DEV)
     assert found.runs[0].varied == found.runs[2].varied

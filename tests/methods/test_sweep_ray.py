@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from isogloss.core.config import parse_document
 from isogloss.core.errors import UserError
-from isogloss.methods.runners.cluster import on_cluster
+from isogloss.methods.runners.cluster import _room, on_cluster
 from isogloss.methods.sweep import sweep
 from isogloss.methods.sweep_file import expand
 from tiny_runs import PRETRAIN
@@ -36,6 +37,15 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
         port = free.getsockname()[1]
     with pytest.raises(UserError, match="no Ray cluster answers"):
         sweep(sweep_of(seeds=[0]), out=tmp_path, runner=on_cluster(f"127.0.0.1:{port}"))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "each", "room"),
+    [(64, 1, 0.1, 10), (64, 1, 0.05, 20), (3, 1, 0.1, 3), (8, 0, 0.5, 1), (8, 0, 0, 8)],
+)
+def test_a_cluster_has_room_for_whole_runs_of_parts_of_gpus(cpus, gpus, each, room):
+    ray = SimpleNamespace(cluster_resources=lambda: {"CPU": float(cpus), "GPU": float(gpus)})
+    assert _room(ray, 1, each) == room
 
 
 @pytest.mark.slow

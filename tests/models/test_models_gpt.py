@@ -77,9 +77,19 @@ def test_what_no_such_gpt_can_be_is_refused(changes):
         read(SMALL | changes)
 
 
-@pytest.mark.parametrize("head_width", [None, 8, 5, 1])
-def test_transformers_alone_loads_the_saved_model_with_the_same_scores(head_width, tmp_path):
-    model, ids = stirred(head_width=head_width), some_ids()
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        *({"head_width": width} for width in (8, 5, 1)),
+        {"head_width": 3, "options": {"scale_attn_weights": False}},
+        {"head_width": 3, "options": {"scale_attn_by_inverse_layer_idx": True}},
+        {"options": {"scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": True}},
+    ],
+    ids=str,
+)
+def test_transformers_alone_loads_the_saved_model_with_the_same_scores(changes, tmp_path):
+    model, ids = stirred(**changes), some_ids()
     save_model(plain(model), tiny_tokenizer("bytes"), tmp_path / "model")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert type(again) is GPT2LMHeadModel

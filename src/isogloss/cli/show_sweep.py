@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,12 +73,10 @@ def _table(title: str, head: tuple[str, ...]) -> Table:
 class Line:
     """How far a sweep is: one line at the foot of a terminal; elsewhere, a line for each run that ends."""
 
-    def __init__(self, found: Sweep, *, at_once: int) -> None:
-        """Args:
-        at_once: runs at a time, for the estimate.
-        """
+    def __init__(self, found: Sweep) -> None:
         self._console = Console(stderr=True)
-        self._pace = Pace({run.name: cost(run.recipe) for run in found.runs}, at_once=at_once)
+        self._costs = {run.name: cost(run.recipe) for run in found.runs}
+        self._pace = Pace(self._costs)
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -99,12 +98,13 @@ class Line:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, total: int, *, finished: int) -> None:
+    def begin(self, runs: Collection[str], *, unfinished: Collection[str]) -> None:
         """See `methods.sweep.Watching`."""
-        self._total, self._done = total, finished
+        self._total, self._done = len(runs), len(runs) - len(unfinished)
+        self._pace = Pace({name: self._costs[name] for name in unfinished})
         self._show()
-        if finished:
-            self._say(f"{finished} of {total} runs were finished before")
+        if self._done:
+            self._say(f"{self._done} of {self._total} runs were finished before")
 
     def event(self, event: Event, *, again: bool) -> None:
         """See `methods.sweep.Watching`."""

@@ -62,7 +62,7 @@ def sweep(
         return
     each = _threads(threads, jobs=jobs, ray=ray)
     runner = _runner(jobs, each, ray, gpus)
-    with Line(found, at_once=jobs or 1) as line:
+    with Line(found) as line:
         swept = carry_out(found, out=out, runner=runner, retries=retries, threads=each, watching=line)
     print_swept(swept)
     if swept.failed:

@@ -23,12 +23,17 @@ def deviation(scores: Array) -> Array:
 
 def worst_mean(scores: Array, count: int) -> Array:
     """Mean of the `count` lowest scores; of all where there are fewer."""
-    return np.asarray(np.sort(scores, axis=-1)[..., :count].mean(axis=-1))
+    return _unless_nan(scores, np.sort(scores, axis=-1)[..., :count].mean(axis=-1))
 
 
 def below(scores: Array, floor: float) -> Array:
     """Share of languages with a score below the floor."""
-    return np.asarray((scores < floor).mean(axis=-1))
+    return _unless_nan(scores, (scores < floor).mean(axis=-1))
+
+
+def _unless_nan(scores: Array, result: Array) -> Array:
+    """NaN stands last where scores are sorted, and is below nothing."""
+    return np.where(np.isnan(scores).any(axis=-1), np.nan, result)
 
 
 def lead(scores: Array, source: int) -> Array:

@@ -220,10 +220,10 @@ class Adaptive(_Schedule):
         shares = self.budget or self.shares or dict.fromkeys(sizes, 1.0)
         same_languages(shares, sizes, of="schedule.budget" if self.budget else "schedule.shares")
         self._check_room(shares)
-        if self.every >= steps:
+        if self.every >= steps - 1:  # what is decided is first drawn a step later
             raise RecipeError(
                 f"schedule.every: {self.every} steps, in a training of {steps}, which would decide nothing",
-                wanted="a decision before the training ends",
+                wanted="a decision two steps before the training ends, or earlier",
                 fix="decide more often, or give fixed shares",
             )
         return Timeline.of([(0, {tag: shares[tag] for tag in sizes})])

@@ -30,12 +30,12 @@ class Pace:
     Runs differ in size, so each counts by its cost, and one that is under way by the time it has had.
     """
 
-    def __init__(self, costs: Mapping[str, float], *, at_once: int) -> None:
+    def __init__(self, costs: Mapping[str, float]) -> None:
         """Args:
         costs: of each run still to be carried out, by name, in any unit.
-        at_once: runs at a time.
         """
-        self._left, self._at_once = dict(costs), max(1, at_once)
+        self._left = dict(costs)
+        self._at_once = 1  # so many were under way together
         self._since: dict[str, float] = {}
         self._seconds = self._done = 0.0
 
@@ -45,6 +45,7 @@ class Pace:
         name = event.job.name
         if event.kind == "started":
             self._since[name] = now
+            self._at_once = max(self._at_once, len(self._since))
         elif (since := self._since.pop(name, None)) is not None and event.why is None:
             self._seconds += now - since
             self._done += self._left.pop(name, 0.0)

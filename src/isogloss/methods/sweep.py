@@ -11,7 +11,7 @@ runs/NAME/
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -64,8 +64,8 @@ class Swept:
 class Watching(Protocol):
     """Who is told how a sweep goes."""
 
-    def begin(self, total: int, *, finished: int) -> None:
-        """There are `total` runs, of which so many need not be carried out again."""
+    def begin(self, runs: Collection[str], *, unfinished: Collection[str]) -> None:
+        """There are runs of these names, of which some are to be carried out."""
         ...
 
     def event(self, event: Event, *, again: bool) -> None:
@@ -105,7 +105,7 @@ def sweep(
     _write_beginning(folder, found, unfinished)
     jobs = [_job(folder, run, threads) for run in unfinished]
     if watching:
-        watching.begin(len(found.runs), finished=len(found.runs) - len(jobs))
+        watching.begin([run.name for run in found.runs], unfinished=[job.name for job in jobs])
     reasons: dict[str, str] = {}
     try:
         with terminated_as_interrupted():  # runs in processes of their own would outlive us

@@ -360,12 +360,14 @@ def _with_own_names(runs: Iterable[tuple[str, SweepRun]]) -> list[SweepRun]:
         runs: each after what it has in common with other seeds of its setting.
     """
     settings: dict[str, str] = {}
+    names: set[str] = set()
     result = []
     for common, run in runs:
         if common not in settings:
             settings[common] = _free(run.setting, settings.values())
         setting = settings[common]
-        name = setting + run.name.removeprefix(run.setting)
+        name = _free(setting + run.name.removeprefix(run.setting), names)
+        names.add(name)
         result.append(SweepRun(name, setting, run.seed, run.varied, run.recipe))
     return result
 

@@ -39,7 +39,8 @@ def tokenised(texts: Texts, tokenizer: Any, run: Run) -> dict[str, TokenFile]:
     keys = {one: fingerprint(one) for one in own.values()}
     cache = run.folder / _FOLDER
     with main_first():
-        remove_leftovers(cache)
+        if run.writes:  # what another process finds there may be in the making: the main one goes ahead
+            remove_leftovers(cache)
         return {
             tag: token_file(
                 corpus,

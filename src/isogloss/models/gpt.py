@@ -61,8 +61,9 @@ def _set_heads(attention: Any, width: int) -> None:
     from transformers.pytorch_utils import Conv1D
 
     hidden, inner = attention.embed_dim, attention.num_heads * width
+    if attention.scale_attn_weights:
+        attention.scaling *= math.sqrt(attention.head_dim / width)
     attention.head_dim, attention.split_size = width, inner
-    attention.scaling = width**-0.5
     attention.c_attn = Conv1D(3 * inner, hidden)
     attention.c_proj = Conv1D(hidden, inner)
 
@@ -107,7 +108,8 @@ def _wide(attention: Any) -> dict[str, Tensor]:
     hidden, heads, narrow = attention.embed_dim, attention.num_heads, attention.head_dim
     missing = hidden // heads - narrow
     factors = torch.ones(3, 1, 1, device=attention.c_attn.weight.device)
-    factors[0] = math.sqrt((narrow + missing) / narrow)
+    if attention.scale_attn_weights:
+        factors[0] = math.sqrt((narrow + missing) / narrow)
 
     def into(tensor: Tensor) -> Tensor:
         each = tensor.detach().unflatten(-1, (3, heads, narrow)) * factors

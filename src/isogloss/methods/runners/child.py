@@ -13,6 +13,7 @@ from isogloss.methods.runners.job import Job
 
 _GRACE = 25.0  # seconds for a run to write down that it was stopped
 _TAIL = 4000  # bytes of a log to look for its last words in
+_BEGINS = b"== begins ==\n"  # in a log, before what each attempt says
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -21,6 +22,8 @@ def start(job: Job) -> subprocess.Popen[bytes]:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     threads = {} if job.threads is None else dict.fromkeys(_THREADS, str(job.threads))
     with job.log.open("ab") as log:
+        log.write(_BEGINS)
+        log.flush()
         return subprocess.Popen(
             [sys.executable, "-m", "isogloss", "run", job.recipe, "--out", job.out, "--name", job.name],
             stdin=subprocess.DEVNULL,
@@ -37,11 +40,19 @@ def why(job: Job, code: int) -> str | None:
     if code == 0:
         return None
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}; its log: {job.log}"
-    said = job.log.read_bytes()[-_TAIL:].decode(errors="replace").strip().splitlines()
+        return f"killed by {_signal(-code)}; its log: {job.log}"
+    log = job.log.read_bytes()[-_TAIL:].rpartition(_BEGINS)[2]
+    said = log.decode(errors="replace").strip().splitlines()
     told = [number for number, line in enumerate(said) if line.startswith("error: ")]
     words = said[told[-1] :] if told else said[-1:]
     return "\n".join(words).removeprefix("error: ") or f"it ended with code {code}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # those for real time have no name
+        return f"signal {number}"
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:

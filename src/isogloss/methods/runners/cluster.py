@@ -22,6 +22,7 @@ LOCAL = "local"
 _LOOK_AGAIN = 1.0  # seconds
 _KNOCK = 5.0  # seconds
 _QUIET = {"log_to_driver": False, "configure_logging": False}
+_ROUNDING = 1e-9  # 1 / 0.1 may be a little less than ten
 _GRACE = 30.0  # seconds for stopped jobs to write down that they were
 
 
@@ -95,8 +96,8 @@ def _knock(address: str) -> None:
 def _room(ray: Any, threads: int, gpus: float) -> int:
     """Jobs that the whole cluster has room for, at least one: more only wait, and a cluster may grow."""
     found = ray.cluster_resources()
-    room = found.get("CPU", 0) // threads
-    return max(1, int(min(room, found.get("GPU", 0) // gpus) if gpus else room))
+    rooms = [found.get("CPU", 0) / threads, *([found.get("GPU", 0) / gpus] if gpus else [])]
+    return max(1, int(min(rooms) + _ROUNDING))
 
 
 def _why(ray: Any, ended: Any) -> str | None:
