@@ -5,6 +5,7 @@ A recipe's `alignment` measures it at the end of a run; `measured` does the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -38,9 +39,12 @@ from isogloss.methods.aligned_text import AlignedText, aligned_text, pairs_of
 from isogloss.methods.finding import Finding, Pair
 from isogloss.methods.records import ByLanguage
 from isogloss.models.tasks import TaskModel
+from isogloss.training.progress import Tick, ticking
 
 PHASE = SPLIT = "aligned"
 _LEAST_TEXTS = 4  # of the debiased CKA
+_AT_ONCE, _LEAST_AT_ONCE = 8192, 512
+"""Tokens whose states are held, over all languages, and of each language at the least."""
 
 
 class AlignmentRule(Record):
@@ -98,17 +102,19 @@ def log_alignment(
         model: what the run calls it.
     """
     run.rewind(PHASE, -1)
-    for found in measured(
-        subject,
-        tokenizer,
-        text,
-        pairs=pairs_of(text.languages, every=rule.pairs == "all"),
-        length=length,
-        gradients=rule.gradients,
-        sketch=rule.sketch,
-        occurrences=occurrences,
-    ):
-        _log(run, found, model=model, step=step)
+    with ticking("alignment", ticks(text, gradients=rule.gradients)) as tick:
+        for found in measured(
+            subject,
+            tokenizer,
+            text,
+            pairs=pairs_of(text.languages, every=rule.pairs == "all"),
+            length=length,
+            gradients=rule.gradients,
+            sketch=rule.sketch,
+            occurrences=occurrences,
+            tick=tick,
+        ):
+            _log(run, found, model=model, step=step)
 
 
 def _log(run: Run, found: Finding, *, model: str, step: int) -> None:
@@ -142,10 +148,12 @@ def measured(
     sketch: int | None = None,
     occurrences: Occurrences | None = None,
     seed: int = 0,
+    tick: Tick | None = None,
 ) -> Iterator[Finding]:
     """Everything there is to say about the languages of a model.
 
-    Texts that are no token in some language are left out of states and retrieval.
+    Each language is read twice, whatever the number of pairs: for its mean states, and token by token in step
+    with the others. Texts that are no token in some language are left out of states and retrieval.
 
     Args:
         subject: a language model (kind "text"), masked, causal or encoder-decoder.
@@ -156,17 +164,28 @@ def measured(
         sketch: as in `gradient_cosines`.
         occurrences: for rows by frequency; None leaves rows out.
         seed: of intervals and sketches.
+        tick: called as often as `ticks` says, or less; None for nobody.
 
     Raises:
         ModelError: a language without a tokenizer, or a tokenizer without what the objective needs.
     """
+    tick = tick or _nobody
     readers = {tag: tokenizer_of(tokenizer, tag) for tag in text.languages}
     rows = _rows(subject, readers, text, length)
-    yield from _of_states(subject, rows, readers, pairs, seed)
+    yield from _of_states(subject, rows, readers, pairs, seed, tick)
     if gradients:
-        yield from _of_gradients(subject, readers, text, pairs, length, gradients, sketch, seed)
+        yield from _of_gradients(subject, readers, text, pairs, length, gradients, sketch, seed, tick)
     if occurrences is not None:
         yield from model_rows(subject, tokenizer, pairs, occurrences, seed=seed)
+
+
+def ticks(text: AlignedText, *, gradients: int) -> int:
+    """How often `measured` ticks at most: each language counts twice, and each text for gradients."""
+    return 2 * len(text.languages) + min(gradients, len(text))
+
+
+def _nobody() -> None:
+    pass
 
 
 def _rows(
@@ -186,22 +205,39 @@ def _of_states(
     readers: Mapping[str, Any],
     pairs: Sequence[Pair],
     seed: int,
+    tick: Tick,
 ) -> Iterator[Finding]:
-    named = {language for pair in pairs for language in pair}
-    sentences = {
-        tag: sentence_states(subject, own, padding=padding_id(readers[tag]))
-        for tag, own in rows.items()
-        if tag in named and own
-    }
-    for pair in pairs:
-        if any(tag not in sentences for tag in pair):
-            continue
+    named = dict.fromkeys(tag for pair in pairs for tag in pair if rows[tag])
+    sentences: dict[str, States] = {}
+    for tag in named:
+        sentences[tag] = sentence_states(subject, rows[tag], padding=padding_id(readers[tag]))
+        tick()
+    means = {tag: _token_mean(sentences[tag], rows[tag]) for tag in named}
+    both = [pair for pair in pairs if all(tag in named for tag in pair)]
+    tokens = {pair: _Tokens(pair, means) for pair in both}
+    each = math.ceil(max(map(len, rows.values())) / max(1, len(named)))
+    for number, text in enumerate(_in_step(subject, {tag: rows[tag] for tag in named}, readers)):
+        for pair, compared in tokens.items():
+            compared.add(text[pair[0]], text[pair[1]])
+        if number % each == 0:
+            tick()
+    for pair, compared in tokens.items():
+        yield from compared.findings(seed)
         one, other = (sentences[tag] for tag in pair)
-        means = [_token_mean(sentences[tag], rows[tag]) for tag in pair]
-        streams = [hidden_states(subject, rows[tag], padding=padding_id(readers[tag])) for tag in pair]
-        yield from _of_tokens(pair, zip(*streams, strict=True), (means[0], means[1]), seed)
         for layer in range(len(one)):
             yield from _of_sentences(pair, layer, one[layer], other[layer], seed)
+
+
+def _in_step(
+    subject: TaskModel, rows: Mapping[str, Sequence[Reading]], readers: Mapping[str, Any]
+) -> Iterator[dict[str, States]]:
+    """One text after another, by language the states of its tokens, (states, tokens, hidden)."""
+    at_once = max(_LEAST_AT_ONCE, _AT_ONCE // max(1, len(rows)))
+    streams = [
+        hidden_states(subject, own, padding=padding_id(readers[tag]), batch_tokens=at_once)
+        for tag, own in rows.items()
+    ]
+    return (dict(zip(rows, states, strict=True)) for states in zip(*streams, strict=True))
 
 
 def _token_mean(sentences: States, rows: Sequence[Reading]) -> States:
@@ -209,19 +245,29 @@ def _token_mean(sentences: States, rows: Sequence[Reading]) -> States:
     return np.average(sentences, axis=1, weights=[row.count for row in rows])
 
 
-def _of_tokens(
-    pair: Pair, sequences: Iterable[tuple[States, States]], means: tuple[States, States], seed: int
-) -> Iterator[Finding]:
-    pairing: Pairing = "one-to-one" if original_of(pair[0]) == original_of(pair[1]) else "matching"
-    plain, without_mean = TokenComparison(pairing), TokenComparison(pairing, means=means)
-    for one, other in sequences:
-        plain.add(one, other)
-        without_mean.add(one, other)
-    for end, comparison in (("", plain), ("_centred", without_mean)):
-        for name, estimates in comparison.result().estimates(seed=seed).items():
-            metric = "hidden_cosine" if name == "cosine" else f"hidden_cosine_{name}"
-            for layer, estimate in enumerate(estimates):
-                yield Finding(f"{metric}{end}", estimate, pair, layer)
+class _Tokens:
+    """The tokens of two languages, compared as they are and with each language's mean taken away."""
+
+    def __init__(self, pair: Pair, means: Mapping[str, States]) -> None:
+        alike = original_of(pair[0]) == original_of(pair[1])
+        pairing: Pairing = "one-to-one" if alike else "matching"
+        self._pair = pair
+        self._compared = {
+            "": TokenComparison(pairing),
+            "_centred": TokenComparison(pairing, means=(means[pair[0]], means[pair[1]])),
+        }
+
+    def add(self, one: States, other: States) -> None:
+        """Take in a text, (states, tokens, hidden) in each language."""
+        for comparison in self._compared.values():
+            comparison.add(one, other)
+
+    def findings(self, seed: int) -> Iterator[Finding]:
+        for end, comparison in self._compared.items():
+            for name, estimates in comparison.result().estimates(seed=seed).items():
+                metric = "hidden_cosine" if name == "cosine" else f"hidden_cosine_{name}"
+                for layer, estimate in enumerate(estimates):
+                    yield Finding(f"{metric}{end}", estimate, self._pair, layer)
 
 
 def _of_sentences(pair: Pair, layer: int, one: States, other: States, seed: int) -> Iterator[Finding]:
@@ -245,15 +291,19 @@ def _of_gradients(
     count: int,
     sketch: int | None,
     seed: int,
+    tick: Tick,
 ) -> Iterator[Finding]:
     named = list(dict.fromkeys(language for pair in pairs for language in pair))
     places = range(min(count, len(text)))
-    every = (
-        {tag: _batch(subject, readers[tag], text.texts[tag][i], tag, length) for tag in named} for i in places
-    )
-    items = ({tag: batch for tag, batch in item.items() if batch} for item in every)
-    whole = (item for item in items if len(item) == len(named))
-    found = gradient_cosines(subject, whole, loss=_loss_of(subject), pairs=pairs, sketch=sketch, seed=seed)
+
+    def whole() -> Iterator[dict[str, dict[str, Tensor]]]:
+        for i in places:
+            item = {tag: _batch(subject, readers[tag], text.texts[tag][i], tag, length) for tag in named}
+            if all(item.values()):
+                yield item
+            tick()
+
+    found = gradient_cosines(subject, whole(), loss=_loss_of(subject), pairs=pairs, sketch=sketch, seed=seed)
     for pair in pairs:
         for part, values in found.by_group(pair).items():
             yield Finding("gradient_cosine", _mean(values, seed), pair, part=part)

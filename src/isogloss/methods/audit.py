@@ -20,13 +20,13 @@ from isogloss.core.languages import language
 from isogloss.core.run import Run
 from isogloss.data.prompts import PromptField
 from isogloss.methods.audit_advice import LIMITS, advise, weak
-from isogloss.methods.audit_measures import MEASURES, Facts, ticks
+from isogloss.methods.audit_measures import MEASURES, Facts, ticks_of
 from isogloss.methods.audit_subject import Subject, subject_of
 from isogloss.methods.audit_texts import Material, gather
 from isogloss.methods.inventory import note_model
 from isogloss.methods.records import ByLanguage, Count, SplitName, TaskData, TaskName
 from isogloss.methods.scores import forget_scores
-from isogloss.training.progress import progress
+from isogloss.training.progress import ticking
 
 FILE = "audit.json"
 EMBEDDED = {tag: "miniature/test:200" for tag in ("eng", "fra", "deu", "rus", "tur", "swa")}
@@ -150,17 +150,9 @@ def _measured(
     recipe: AuditRecipe, run: Run, subject: Subject, material: Material
 ) -> tuple[Facts, dict[str, str]]:
     """What the measures found, and why those that are missing could not be had."""
-    total, done = sum(ticks(name, material) for name in MEASURES), 0
-    shown = progress("audit", start=0, total=total, tokens=0, show=True)
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        shown.update(done, loss=float("nan"), tokens=0)
-
     facts: Facts = {"measures": {}}
     skipped: dict[str, str] = {}
-    try:
+    with ticking("audit", sum(ticks_of(name, material, recipe) for name in MEASURES)) as tick:
         for name, measure in MEASURES.items():
             found = measure(subject, material, recipe, run, tick)
             if isinstance(found, str):
@@ -168,8 +160,6 @@ def _measured(
             else:
                 facts["measures"] |= _there(found.pop("measures"))
                 facts |= found
-    finally:
-        shown.close()
     return facts, skipped
 
 

@@ -22,12 +22,13 @@ from isogloss.evaluate.items import Item, items_by_id
 from isogloss.evaluate.metrics import LOWER_IS_BETTER
 from isogloss.evaluate.predict import predict
 from isogloss.methods.aligned_text import AlignedText
-from isogloss.methods.alignment import measured
+from isogloss.methods.alignment import measured, ticks
 from isogloss.methods.audit_subject import Subject
 from isogloss.methods.audit_texts import Material
 from isogloss.methods.scores import log_scores, score
 from isogloss.methods.scoring import task_model
 from isogloss.methods.sources import examples
+from isogloss.training.progress import Tick
 from isogloss.vocab.count import count_tokens
 from isogloss.vocab.fertility import fertility
 from isogloss.vocab.rules import ByProbability
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from isogloss.methods.audit import AuditRecipe
 
 Facts: TypeAlias = dict[str, Any]
-Tick: TypeAlias = Callable[[], None]
 Measure: TypeAlias = Callable[[Subject, Material, "AuditRecipe", Run, Tick], Facts | str]
 """Facts for audit.json, with `measures`: by name and language, (value, low, high); or why there are none."""
 
@@ -157,10 +157,7 @@ def alignment(subject: Subject, material: Material, recipe: AuditRecipe, run: Ru
         return _UNALIGNED
     if len(material.rows) < LEAST_ROWS:
         return f"{len(material.rows)} aligned sentences are too few to look for one among the others"
-    compared = {}
-    for tag in material.others():
-        compared[tag] = _compared(subject, material.rows, (material.source, tag), recipe)
-        tick()
+    compared = _compared(subject, material.rows, material.source, material.others(), recipe, tick)
     layers = {key: {tag: own[key] for tag, own in compared.items()} for key in _LAYERED}
     layers["retrieval"] = {
         tag: [_both_ways(*two) for two in zip(own["to_source"], own["from_source"], strict=True)]
@@ -183,26 +180,31 @@ _LAYERED = ("to_source", "from_source", "cosine", "cka")
 
 
 def _compared(
-    subject: Subject, rows: AlignedText, pair: tuple[str, str], recipe: AuditRecipe
-) -> dict[str, Any]:
-    """By measure a number with its interval for each state; and the gradients' cosine by kind of tensor."""
-    found: dict[str, Any] = {key: [] for key in _LAYERED} | {"gradients": {}}
+    subject: Subject, rows: AlignedText, source: str, others: Sequence[str], recipe: AuditRecipe, tick: Tick
+) -> dict[str, dict[str, Any]]:
+    """By language and measure a number with its interval for each state, or for each kind of gradient."""
+    found: dict[str, dict[str, Any]] = {
+        tag: {key: [] for key in _LAYERED} | {"gradients": {}} for tag in others
+    }
     for one in measured(
         subject.reader,
         subject.tokenizer,
-        AlignedText(pair, {tag: rows.texts[tag] for tag in pair}),
-        pairs=[pair],
+        rows,
+        pairs=[(source, tag) for tag in others],
         length=subject.length,
         gradients=recipe.gradients if subject.scorer is not None else 0,
         seed=recipe.seed,
+        tick=tick,
     ):
         triple = _triple(one.value)
+        from_source = one.languages[0] == source
+        own = found[one.languages[1] if from_source else one.languages[0]]
         if one.metric == "retrieval_accuracy_centred":
-            found["from_source" if one.languages == pair else "to_source"].append(triple)
+            own["from_source" if from_source else "to_source"].append(triple)
         elif one.metric in _NAMES:
-            found[_NAMES[one.metric]].append(triple)
+            own[_NAMES[one.metric]].append(triple)
         elif one.metric == "gradient_cosine" and one.part is not None:
-            found["gradients"][one.part] = triple
+            own["gradients"][one.part] = triple
     return found
 
 
@@ -292,9 +294,11 @@ MEASURES: dict[str, Measure] = {
 """In the order in which they are taken; the cheap ones first."""
 
 
-def ticks(name: str, material: Material) -> int:
+def ticks_of(name: str, material: Material, recipe: AuditRecipe) -> int:
     """How often a measure ticks at most, which tells how far the audit is."""
-    shared = len(material.rows.languages) if material.rows else 0
+    rows = material.rows
+    shared = len(rows.languages) if rows else 0
     alone = len(material.languages) - len(material.stand_ins)
-    counts = {"tokens": len(material.languages), "bits": shared + alone, "alignment": shared}
+    aligned = ticks(rows, gradients=recipe.gradients) if rows else 0
+    counts = {"tokens": len(material.languages), "bits": shared + alone, "alignment": aligned}
     return counts.get(name, 1)

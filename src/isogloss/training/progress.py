@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -12,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 _QUIET_SECONDS = 2.0
 _REDRAW_SECONDS = 0.25
 _LINE_SECONDS = 30.0
+
+Tick: TypeAlias = Callable[[], None]
+"""One more step is done."""
 
 
 @runtime_checkable
@@ -37,6 +42,22 @@ def progress(phase: str, *, start: int, total: int, tokens: int, show: bool) -> 
         return _Silent()
     kind = _Bar if console.is_terminal else _Lines
     return kind(console, phase, start=start, total=total, tokens=tokens)
+
+
+@contextlib.contextmanager
+def ticking(phase: str, total: int) -> Iterator[Tick]:
+    """A display for work other than training, with what to call after each of `total` steps."""
+    shown, done = progress(phase, start=0, total=total, tokens=0, show=True), 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        shown.update(done, loss=math.nan, tokens=0)
+
+    try:
+        yield tick
+    finally:
+        shown.close()
 
 
 class _Silent:
