@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from isogloss.core.errors import DataError
 from isogloss.data.tokens import TokenFile
 from isogloss.methods.aligned_rows import piece_counts, word2vec_rows
 from isogloss.methods.aligned_text import AlignedText, aligned_text, pairs_of
-from isogloss.methods.alignment import measured
+from isogloss.methods.alignment import measured, ticks
 from isogloss.models.backbone import load_model, load_tokenizer
 from isogloss.models.tasks import TaskModel
 from isogloss.report.measurements import measurements
@@ -234,6 +235,25 @@ def test_every_kind_of_model_is_measured(family):
         one.metric for one in measured(subject, tokenizer, text, pairs=[(EN, FR)], length=24, gradients=2)
     }
     assert {"hidden_cosine", "cka", "retrieval_mrr", "gradient_cosine"} <= found
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["with the first", "all pairs"])
+def test_several_pairs_together_are_measured_as_each_alone(every):
+    tokenizer = tiny_tokenizer("wordpiece")
+    model = small_model("bert", vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    subject = TaskModel(model, None, kind="text")
+    text = aligned_text(WORLD | {"sw-Latn": ("miniature/test:12",)}, limit=7)
+    pairs = pairs_of(text.languages, every=every)
+    ticked = []
+    settings = {"length": 24, "gradients": 2}
+    together = [*measured(subject, tokenizer, text, pairs=pairs, **settings, tick=lambda: ticked.append(1))]
+    assert 0 < len(ticked) <= ticks(text, gradients=2)
+    for pair in pairs:
+        two = replace(text, languages=pair, texts={tag: text.texts[tag] for tag in pair})
+        alone = list(measured(subject, tokenizer, two, pairs=[pair], **settings))
+        own = [one for one in together if set(one.languages) == set(pair)]
+        assert [replace(one, value=None) for one in own] == [replace(one, value=None) for one in alone]
+        np.testing.assert_allclose([o.value for o in own], [o.value for o in alone], rtol=1e-4, atol=1e-5)
 
 
 def test_pieces_are_counted_where_they_stand(cloned):
