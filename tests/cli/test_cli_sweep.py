@@ -27,6 +27,8 @@ def test_a_sweep_is_planned_run_and_found_again(shell, tmp_path):
     assert "[2/2] base-seed-1 finished in " in done.err
     assert "perplexity, English" in done.out
     assert "±" in done.out
+    misspelt = shell("sweep", file, "--metric", "tokenz")
+    assert "No run measured 'tokenz': did you mean 'tokens'?" in misspelt.out
     again = shell("sweep", file, "--jobs", 2, "--metric", "tokens")
     assert "2 of 2 runs were finished before" in again.err
     assert "tokens, English" in again.out

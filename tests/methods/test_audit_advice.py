@@ -180,6 +180,19 @@ def test_a_language_that_only_the_task_was_tested_in_is_spoken_of():
     assert advice.evidence == ("behind the source: Turkish 30.0 points",)
 
 
+def test_bits_that_were_not_measured_are_not_spoken_of():
+    found = facts(without=("parity",), retrieval=("sw-Latn", (0.1, 0.05, 0.15)))
+    [advice] = advise(found, RECIPE)
+    assert "bits" not in advice.means
+    assert "was not measured" in advice.means
+
+
+def test_a_model_with_several_tokenizers_gets_no_recipe_for_one_of_one():
+    weak_in_tokens = facts(model={"tokenizers": 3}, premium=("sw-Latn", (2.4, 2.2, 2.6)))
+    [advice] = advise(weak_in_tokens, RECIPE)
+    assert (advice.rule, advice.recipe, advice.command) == ("vocabulary", None, None)
+
+
 def test_levelling_is_told_of_the_model_that_was_scored():
     [advice] = advise(CASES["level"], RECIPE)
     assert advice.command.startswith("isogloss level runs/topics/model --task topic --source en-Latn")

@@ -116,6 +116,12 @@ def test_a_seed_in_the_name_and_one_of_the_recipe_are_two_runs():
     assert [run.name for run in found.runs] == ["a-seed-1", "a-seed-1-2"]
 
 
+@pytest.mark.parametrize("varied", ["runs: {a: {seed: 5}}", "grid: {seed: [0, 1]}"])
+def test_a_seed_of_its_own_beside_seeds_for_all_is_refused(varied):
+    with pytest.raises(RecipeError, match="one of the two"):
+        expanded(f"{varied}\nseeds: [0, 1]")
+
+
 def test_recipes_that_look_alike_in_a_table_are_settings_of_their_own():
     found = expanded("runs: [{length: 24, dev: {}}, {length: 24}]\nseeds: [0, 1]", WITH_DEV)
     assert found.runs[0].varied == found.runs[2].varied

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from isogloss.core.config import parse_document
-from isogloss.core.errors import UserError
-from isogloss.methods.runners.cluster import _room, on_cluster
+from isogloss.core.errors import IsoglossWarning, UserError
+from isogloss.methods.runners.cluster import _room, _tell_of_no_room, on_cluster
 from isogloss.methods.sweep import sweep
 from isogloss.methods.sweep_file import expand
 from tiny_runs import PRETRAIN
@@ -41,11 +41,18 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("cpus", "gpus", "each", "room"),
-    [(64, 1, 0.1, 10), (64, 1, 0.05, 20), (3, 1, 0.1, 3), (8, 0, 0.5, 1), (8, 0, 0, 8)],
+    [(64, 1, 0.1, 10), (64, 1, 0.05, 20), (3, 1, 0.1, 3), (8, 0, 0.5, 0), (8, 0, 0, 8)],
 )
 def test_a_cluster_has_room_for_whole_runs_of_parts_of_gpus(cpus, gpus, each, room):
     ray = SimpleNamespace(cluster_resources=lambda: {"CPU": float(cpus), "GPU": float(gpus)})
     assert _room(ray, 1, each) == room
+
+
+def test_what_this_machine_does_not_have_is_refused_and_what_a_cluster_may_get_is_waited_for():
+    with pytest.raises(UserError, match="does not have 1 processors and 2 GPUs"):
+        _tell_of_no_room("local", 1, 2)
+    with pytest.warns(IsoglossWarning, match="waiting until it grows"):
+        _tell_of_no_room("head:6379", 64, 0)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import shutil
 
 import mixed_folders
 import pytest
@@ -206,6 +207,29 @@ def test_perplexities_of_other_pieces_have_no_efficiency(mono, tmp_path):
     told = efficiencies(settings(mixed_runs(read([*mono, odd, other]))))
     assert not told.laws
     assert "different pieces" in told.missing[0]
+
+
+def test_perplexities_by_other_windows_have_no_efficiency(mono, tmp_path):
+    other = mixed_folders.mixed(tmp_path / "share-0.1", (22.5, 32.8), share=0.1)
+    path = other / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"perplexity"', '"perplexity", "window": 64, "scored": 32'))
+    told = efficiencies(settings(mixed_runs(read([*mono, other]))))
+    assert not told.found
+    assert "of other windows (32 tokens of windows of 64; document by document)" in told.missing[0]
+
+
+def test_masked_perplexities_of_other_pieces_have_no_efficiency(mono, tmp_path):
+    folders = [mixed_folders.mixed(tmp_path / "share-0.1", (22.5, 32.8), share=0.1)]
+    for folder in mono:
+        shutil.copytree(folder, tmp_path / folder.name)
+        folders.append(tmp_path / folder.name)
+    for pieces, folder in zip((3.0, *[4.0] * len(mono)), folders, strict=True):
+        path = folder / "metrics.jsonl"
+        masked = path.read_text().replace('"perplexity"', f'"masked_perplexity", "bytes_per_token": {pieces}')
+        path.write_text(masked.replace('"bits_per_byte"', '"other"'))
+    told = efficiencies(settings(mixed_runs(read(folders))))
+    assert not told.found
+    assert "has 3 bytes there and 4 in the monolingual runs" in told.missing[0]
 
 
 def test_scale_is_a_line_for_each_share_where_totals_differ(mono, tmp_path):

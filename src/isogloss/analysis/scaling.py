@@ -71,8 +71,8 @@ class ScalingLaw:
 
     def tokens(self, perplexity: npt.ArrayLike) -> Array:
         """MLTE: the tokens of a monolingual run of this perplexity; infinite at `best` and below it."""
-        lacking = self.c - 1 / np.asarray(perplexity, dtype=np.float64)
         with np.errstate(divide="ignore", over="ignore"):
+            lacking = self.c - 1 / np.asarray(perplexity, dtype=np.float64)
             share = np.maximum(lacking, 0.0) / self.a if self.a else np.where(lacking > 0, np.inf, 0.0)
             return np.asarray(self.unit * share ** (-1 / self.b))
 

@@ -57,6 +57,8 @@ def print_swept(swept: Swept) -> None:
             cells.append(mean + spread)
         shown.add_row(row.name, *cells)
     console.print(shown)
+    for words in table.missing:
+        console.print(words, style="yellow", markup=False)
     for one in swept.failed:
         console.print(f"{one.run.name}: {one.state}. {one.why}".rstrip(), style="red", markup=False)
     console.print(f"table: {swept.folder / 'sweep.csv'}", highlight=False, markup=False, soft_wrap=True)

@@ -211,7 +211,8 @@ def _vocabulary(case: _Case) -> Advice | None:
 def _new_model(case: _Case) -> dict[str, Any]:
     """Of all languages, the weak and the others: it begins anew."""
     model = case.facts["model"]
-    if model["family"] not in get_args(FamilyName) or model["objective"] == "seq2seq":
+    known = model["family"] in get_args(FamilyName)
+    if not known or model["objective"] == "seq2seq" or model.get("tokenizers", 1) > 1:
         return {}
     longest = min(model["max_length"] or 512, 512)
     sizes = {key: model[key] for key in ("hidden", "layers", "heads")}
@@ -238,13 +239,24 @@ def _data(case: _Case) -> Advice | None:
         "data",
         "more data",
         tags,
-        f"The model knows little of {_names(tags)}: it takes more bits to tell the same sentences than in "
-        f"{_name(case.source)}, and their sentences do not lie near their translations.",
+        _knows_little(case, tags),
         (*(case.line(name, tags) for name in names), *case.shared_pieces()),
         f"Go on pretraining on a mixture of these languages with {_name(case.source)}, small ones raised. "
         "Levelling and distillation share out what a model knows, and add nothing to it.",
         **_more_text(case, tags),
     )
+
+
+def _knows_little(case: _Case, tags: Sequence[str]) -> str:
+    bits = f"it takes more bits to tell the same sentences than in {_name(case.source)}"
+    apart = "their sentences do not lie near their translations"
+    if not case.measured("parity"):
+        return (
+            f"The model may know little of {_names(tags)}: {apart}. How well it tells them was not measured, "
+            "which would say more."
+        )
+    known = f"The model knows little of {_names(tags)}: {bits}"
+    return f"{known}, and {apart}." if case.measured("retrieval") else f"{known}."
 
 
 def _more_text(case: _Case, tags: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from isogloss.core.by_language import TokenizerByLanguage
 from isogloss.models.anatomy import anatomy
 from isogloss.models.backbone import load_tokenizer
 from isogloss.models.saved import load_saved
@@ -71,6 +72,9 @@ class Subject:
                 "hidden": int(parts.config.hidden_size),
                 "heads": int(parts.config.num_attention_heads),
                 "vocabulary": parts.embedding.num_embeddings,
+                "tokenizers": len(each.each)
+                if isinstance(each := self.tokenizer, TokenizerByLanguage)
+                else 1,
                 "max_length": longest_input(parts.config),
             }
         }

@@ -156,13 +156,25 @@ def _check_levelled(recipe: LevelRecipe, path: str) -> None:
 
 
 def _check_audited(recipe: AuditRecipe, path: str) -> None:
-    """A model that can do the task, where one is named."""
+    """A model that can do the task, where one is named, and that was made from the one that is audited."""
+    if recipe.tuned is not None and not {recipe.tuned[: len(STAGE)], recipe.model[: len(STAGE)]} & {STAGE}:
+        shapes = [_shape(load_config(folder)) for folder in (recipe.model, recipe.tuned)]
+        if shapes[0] != shapes[1]:
+            raise RecipeError(
+                f"{path}tuned: {recipe.tuned}, {shapes[1]}, where {recipe.model} has {shapes[0]}",
+                wanted="the audited model, tuned to the task",
+                fix="audit the model that it was tuned from, or tune this one",
+            )
     if recipe.task is None or recipe.prompt is not None or TASKS[recipe.task].kind in PIECES:
         return
     key = "model" if recipe.tuned is None else "tuned"
     folder = recipe.tuned or recipe.model
     if not folder.startswith(STAGE):
         _check_task_model(folder, recipe.task, f"{path}{key}")
+
+
+def _shape(config: Any) -> str:
+    return f"{config.num_hidden_layers} layers of {config.hidden_size} and {config.vocab_size:,} rows"
 
 
 def _check_comparable(recipe: DistilRecipe, config: Any, path: str) -> None:

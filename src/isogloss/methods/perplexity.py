@@ -40,7 +40,10 @@ class PerplexityRule(Record):
     @model_validator(mode="after")
     def _within(self) -> PerplexityRule:
         if self.scored > self.window:
-            raise ValueError(f"scored: {self.scored} predictions are more than window, {self.window}")
+            told = "" if "scored" in self.model_fields_set else " if not told otherwise"
+            raise ValueError(
+                f"scored: {self.scored} predictions{told} are more than `window`, {self.window} tokens"
+            )
         return self
 
     @property
@@ -104,22 +107,27 @@ def log_perplexity(
                 tokens=int(scored.tokens.sum()),
                 window=rule.window,
                 scored=rule.scored,
+                first=rule.first,
             )
 
 
-def log_masked_perplexity(run: Run, losses: Mapping[str, float], *, model: str, step: int) -> None:
+def log_masked_perplexity(
+    run: Run, losses: Mapping[str, float], files: Mapping[str, TokenFile], *, model: str, step: int
+) -> None:
     """Write exp of a masked model's loss on masked test text to the run, under a name of its own.
 
     It is the perplexity of guessing what was masked, with both sides in view: no perplexity of the text.
 
     Args:
         losses: mean of the masked tokens in nats, by language.
+        files: the text by language.
         model: what the run calls it.
     """
     forget_scores(run)
     for tag, loss in losses.items():
         more = {"split": "test", "language": tag, "task": TASK, "model": model}
-        run.log("masked_perplexity", _exp(loss), phase="evaluate", step=step, **more)
+        pieces = files[tag].bytes / max(1, files[tag].count)
+        run.log("masked_perplexity", _exp(loss), phase="evaluate", step=step, **more, bytes_per_token=pieces)
 
 
 def _lines(scored: Scored, n_bytes: float) -> list[_Line]:

@@ -171,7 +171,7 @@ def _vocabulary_rows(recipe: PretrainRecipe) -> Iterator[Row]:
         if recipe.vocabulary.across != "joint":
             note = f"at most, {recipe.vocabulary.across}; special tokens are shared"
         yield Row("vocabulary", f"{recipe.vocabulary.most(len(recipe.corpora)):,}", note)
-    if recipe.clones is not None:
+    if recipe.clones is not None and not (recipe.model or "").startswith(STAGE):
         note = (
             f"at most, in {recipe.clones.count} clones; {recipe.clones.anchors:.0%} of the pieces are shared"
         )
@@ -180,8 +180,9 @@ def _vocabulary_rows(recipe: PretrainRecipe) -> Iterator[Row]:
 
 def _new_vocabulary(recipe: PretrainRecipe) -> int:
     if recipe.vocabulary is None:
-        assert recipe.tokenizer is not None, "a new model without a tokenizer"
-        tokenizer = given_tokenizer(recipe.tokenizer)
+        source = recipe.model or recipe.tokenizer
+        assert source is not None, "a new model without a tokenizer"
+        tokenizer = given_tokenizer(source)
         return cloned_text(recipe.clones, tokenizer).rows(tokenizer)
     size = recipe.vocabulary.most(len(recipe.corpora))
     clones = recipe.clones

@@ -33,6 +33,7 @@ from isogloss.methods.scores import forget_scores, log_scores, score
 from isogloss.methods.sources import corpora, examples, note_data
 from isogloss.methods.sparse import Training, tune_to_languages
 from isogloss.methods.text import Texts, held_out, held_out_loss, tokenised
+from isogloss.methods.unknown import warn_of_unknown_tokens
 from isogloss.models.architecture import new_model
 from isogloss.models.backbone import load_model, load_tokenizer, save_model
 from isogloss.models.gpt import plain
@@ -266,12 +267,13 @@ def _score(
     if not recipe.test:
         return
     name = recipe.as_name
+    warn_of_unknown_tokens(tokenizer, files)
     if recipe.perplexity is not None and recipe.objective == "causal":
         log_perplexity(recipe.perplexity, run, subject, tokenizer, files, model=name, step=step)
         return
     if recipe.perplexity is not None:
         losses = _masked_losses(recipe, subject, tokenizer, files)
-        log_masked_perplexity(run, losses, model=name, step=step)
+        log_masked_perplexity(run, losses, files, model=name, step=step)
         return
     test = _test_lines(recipe)
     forget_scores(run)

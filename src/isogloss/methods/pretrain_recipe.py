@@ -13,7 +13,7 @@ from isogloss.data.batches import TextObjective
 from isogloss.data.clones import ClonesSpec
 from isogloss.data.masking import Masking
 from isogloss.data.mixture import MixtureSpec
-from isogloss.data.schedule import Schedule
+from isogloss.data.schedule import Annealed, Schedule
 from isogloss.methods.alignment import AlignmentRule
 from isogloss.methods.mixing import planned
 from isogloss.methods.perplexity import PerplexityRule
@@ -98,6 +98,8 @@ class PretrainRecipe(Record):
         _refuse_other_direction(self.architecture, self.objective)
         if self.perplexity is not None:
             _check_perplexity(self, self.perplexity)
+        if self.alignment is not None:
+            _check_alignment(self, self.alignment)
         longest = self.architecture.max_length if self.architecture else self.length
         if self.length > longest:
             raise ValueError(f"length: {self.length} tokens are more than architecture.max_length, {longest}")
@@ -118,9 +120,18 @@ def _check_vocabulary(recipe: PretrainRecipe) -> None:
         raise ValueError("tokenizer, vocabulary: a model to go on from brings its own; leave both out")
     if recipe.architecture is not None and (recipe.tokenizer is None) == (recipe.vocabulary is None):
         raise ValueError("tokenizer, vocabulary: a new model needs exactly one of the two")
+    shares = recipe.vocabulary.shares if recipe.vocabulary else None
+    if shares and (without := [tag for tag in recipe.corpora if tag not in shares]):
+        raise ValueError(f"vocabulary.shares: none for {without[0]}, which has a corpus; give it one, or 0")
     own = recipe.tokenizer.of if isinstance(recipe.tokenizer, TokenizersSpec) else recipe.corpora
     if without := [tag for tag in recipe.corpora if tag not in own]:
         raise ValueError(f"tokenizer.of: none for {without[0]}, which has a corpus; give it one")
+
+
+def _check_alignment(recipe: PretrainRecipe, rule: AlignmentRule) -> None:
+    clones = recipe.clones.languages[1:] if recipe.clones and recipe.clones.of in rule.text else ()
+    if len({*rule.text, *clones}) < 2:
+        raise ValueError("alignment.text: one language alone; give the same text in a second one")
 
 
 def _check_clones(recipe: PretrainRecipe, clones: ClonesSpec) -> None:
@@ -158,7 +169,13 @@ def _check_mixture(recipe: PretrainRecipe) -> None:
     """Whatever can be known of shares without text; of a schedule nothing without its steps."""
     schedule, steps = recipe.schedule, recipe.training.steps
     if schedule is not None and recipe.mixture != MixtureSpec():
-        raise ValueError("mixture, schedule: give one of the two; a schedule says what is drawn when")
+        raise ValueError(
+            "mixture, schedule: give one of the two; a schedule says what is drawn when "
+            "(`--set mixture={}` takes the mixture of a recipe away)"
+        )
+    if isinstance(schedule, Annealed):
+        if strange := [tag for tag in schedule.enters if tag not in recipe.languages]:
+            raise ValueError(f"schedule.enters.{strange[0]}: no such language is learnt; give it a corpus")
     if schedule is not None and steps is None:
         return
     try:

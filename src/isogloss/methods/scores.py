@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from isogloss.core.errors import ModelError
 from isogloss.core.run import Run
 from isogloss.core.seeds import generator
-from isogloss.data.records import Example, Kind
+from isogloss.data.records import Example, Kind, TextExample
 from isogloss.data.tasks import TASKS
 from isogloss.evaluate.intervals import bootstrap
 from isogloss.evaluate.items import items
@@ -16,6 +16,7 @@ from isogloss.evaluate.samples import sample_lines
 from isogloss.evaluate.suite import Evaluation, evaluate
 from isogloss.methods.records import TaskData
 from isogloss.methods.sources import examples
+from isogloss.methods.unknown import warn_of_unknown_text
 from isogloss.models.tasks import TaskModel
 
 Wear: TypeAlias = Callable[[str], None]
@@ -37,6 +38,11 @@ def score(
 ) -> Evaluation:
     """Evaluate a model on every language of a task's test set; the task's first metric is the headline."""
     headline = TASKS[task].metrics[0]
+    if TASKS[task].kind == "text":
+        warn_of_unknown_text(
+            tokenizer,
+            {tag: [one.text for one in own if isinstance(one, TextExample)] for tag, own in test.items()},
+        )
     return evaluate(
         model, tokenizer, test, headline=headline, source=source, wear=wear, max_length=max_length
     )

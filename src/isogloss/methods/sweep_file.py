@@ -160,7 +160,9 @@ def expand(document: Document) -> Sweep:
     spec = validate(document, SweepSpec)
     base = _base(document, spec)
     seeds = _seeds(document, spec, base)
-    points = [(*point, *seed) for point in _points(document, spec) for seed in seeds]
+    each = _points(document, spec)
+    _refuse_second_seeds(each, spec)
+    points = [(*point, *seed) for point in each for seed in seeds]
     keys = tuple(dict.fromkeys(change.key for point in points for change in point if change.key != SEED))
     runs = _resolved([_Planned(point, _laid(base, point)) for point in points], keys)
     _refuse_twins(runs, document)
@@ -275,6 +277,17 @@ def _seeds(document: Document, spec: SweepSpec, base: Document) -> list[_Point]:
         for number, seed in enumerate(spec.seeds)
     ]
     return points or [()]
+
+
+def _refuse_second_seeds(points: Sequence[_Point], spec: SweepSpec) -> None:
+    own = [change for point in points for change in point if change.key == SEED]
+    if spec.seeds and own:
+        raise RecipeError(
+            "a run with a `seed` of its own, beside `seeds` for all",
+            wanted="one of the two",
+            fix="take `seeds` away, or the run's `seed`",
+            where=own[0].origins[()],
+        )
 
 
 def _laid(base: Document, point: _Point) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ class Law:
     """The scaling law of one language at one shape of model, and the runs it was fitted to.
 
     `tokens` and `perplexities` are (runs,); `bytes_per_token` is that of their test text, None where it is
-    not known.
+    not known. `protocol`: by which windows perplexity was measured.
     """
 
     model: str
@@ -37,6 +37,7 @@ class Law:
     tokens: tuple[float, ...]
     perplexities: tuple[float, ...]
     bytes_per_token: float | None
+    protocol: str
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,22 @@ def _law(model: str, language: str, runs: Sequence[MixedRun]) -> tuple[Law | Non
             f"The monolingual runs of {name} cut its test text into different pieces, so their perplexities "
             "do not compare: train them with one `tokenizer`."
         )
+    protocols = {run.protocols.get(run.languages[0], "") for run in runs}
+    if len(protocols) > 1:
+        return None, (
+            f"The monolingual runs of {name} measure perplexity by other windows ({_told(protocols)}), so it "
+            "does not compare: give them one `perplexity`."
+        )
     try:
         found = fit(tokens, perplexities, draws=_DRAWS)
-        return Law(model, language, found, tokens, perplexities, pieces[0] if pieces else None), ""
+        bytes_each = pieces[0] if pieces else None
+        return Law(model, language, found, tokens, perplexities, bytes_each, protocols.pop()), ""
     except DataError as error:
         return None, f"There is no scaling law of {name}: {error.got}."
+
+
+def _told(protocols: Iterable[str]) -> str:
+    return "; ".join(sorted(one or "document by document" for one in protocols))
 
 
 def _doubt(law: Law) -> str:
@@ -142,8 +154,14 @@ def _efficiency(law: Law, setting: Setting, language: str) -> tuple[Efficiency |
     if law.bytes_per_token and abs(math.log(pieces / law.bytes_per_token)) > math.log(_SAME_PIECES):
         return None, (
             f"No TEff for {language_name(language)} in {setting.name}: a token of its test text has "
-            f"{pieces:.3g} bytes there and {law.bytes_per_token:.3g} in the monolingual runs, so their "
-            "perplexities do not compare. Train the monolingual runs with the `tokenizer` of the mixed ones."
+            f"{pieces:.4g} bytes there and {law.bytes_per_token:.4g} in the monolingual runs, so their "
+            "perplexities do not compare. Train the monolingual runs with the `tokenizer` of the mixed ones, "
+            "and test them on the same text."
+        )
+    if (protocol := setting.first.protocols.get(language, "")) != law.protocol:
+        return None, (
+            f"No TEff for {language_name(language)} in {setting.name}: its perplexity and that of the "
+            f"monolingual runs are of other windows ({_told({protocol, law.protocol})}), and do not compare."
         )
     try:
         return law.fit.efficiency(seen, setting.mean(lambda run: run.tokens.get(language, math.nan))), ""

@@ -34,7 +34,8 @@ def write_figures(folders: Sequence[Path], out: Path) -> tuple[list[Path], tuple
     if not found.charts:
         raise DataError(
             f"{len(folders)} runs, and nothing in them to draw",
-            wanted="two or more pretrainings, one of them on several languages, scored on test text",
+            wanted="two or more pretrainings that differ in more than their seed, one of them on several "
+            "languages, scored on test text",
             fix="`isogloss report` shows a single run",
         )
     assert len({chart.name for chart in found.charts}) == len(found.charts), "one file for two charts"

@@ -51,6 +51,7 @@ class MixedRun:
         perplexity: on test text, by language; of a masked model that of its masked tokens, where it has one.
         bytes_per_token: of that text, by language, where its bits per byte are known: the same where it was
             cut into the same pieces.
+        protocols: by which windows that was measured, in words; "" for text scored document by document.
         aligned: measurements on texts that say the same in each language.
         anchors: of clones, the share of the pieces that they have in common; of vocabularies that were
             joined, the share of the text that such pieces make up. None where nothing says so.
@@ -68,6 +69,7 @@ class MixedRun:
     tokens: Mapping[str, float]
     perplexity: Mapping[str, float]
     bytes_per_token: Mapping[str, float]
+    protocols: Mapping[str, str]
     aligned: tuple[Measurement, ...]
     anchors: float | None
     cloned: bool
@@ -196,6 +198,7 @@ def _mixed(run: RunRecord, tokens: Mapping[str, float], transfers: tuple[Transfe
         tokens=tokens,
         perplexity=(perplexity := {str(line.language): line.value for line in tested}),
         bytes_per_token=_bytes_per_token(run, perplexity),
+        protocols={str(line.get("language")): _protocol(line) for line in _test_lines(run)},
         aligned=tuple(measurements(run, split="aligned", per_language=True)),
         anchors=_anchors(run),
         cloned=bool(recipe.get("clones")),
@@ -206,10 +209,34 @@ def _mixed(run: RunRecord, tokens: Mapping[str, float], transfers: tuple[Transfe
 
 
 def _bytes_per_token(run: RunRecord, perplexity: Mapping[str, float]) -> dict[str, float]:
-    """From bits per token and bits per byte of the same text."""
+    """As measured, or from bits per token and bits per byte of the same text."""
+    told = {
+        str(line["language"]): float(line["bytes_per_token"])
+        for line in _test_lines(run)
+        if line.get("bytes_per_token")
+    }
     bits = measurements(run, split="test", metric="bits_per_byte", per_language=True)
     per_byte = {str(line.language): line.value for line in bits if line.value > 0}
-    return {tag: math.log2(perplexity[tag]) / per_byte[tag] for tag in perplexity.keys() & per_byte.keys()}
+    both = perplexity.keys() & per_byte.keys()
+    return {tag: math.log2(perplexity[tag]) / per_byte[tag] for tag in both} | told
+
+
+def _test_lines(run: RunRecord) -> list[dict[str, Any]]:
+    """The lines of perplexities, whole."""
+    return [
+        line
+        for line in run.metrics
+        if isinstance(line, dict)
+        and line.get("metric") in ("perplexity", "masked_perplexity")
+        and line.get("split") == "test"
+    ]
+
+
+def _protocol(line: Mapping[str, Any]) -> str:
+    if "window" not in line:
+        return ""
+    first = " and all of the first" if line.get("first") else ""
+    return f"{line.get('scored')} tokens of windows of {line['window']}{first}"
 
 
 def _tokens(run: RunRecord) -> dict[str, float]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from isogloss.core.errors import CheckpointError
+from isogloss.core.errors import CheckpointError, did_you_mean
 from isogloss.core.repeats import Repeats, repeats
 from isogloss.core.run import RunRecord, read_facts, read_run
 from isogloss.report.measurements import in_order, language_name, measurements
@@ -74,13 +74,19 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class SweepTable:
-    """All runs of a sweep and its settings; `keys` are the dotted keys that vary, seeds apart."""
+    """All runs of a sweep and its settings.
+
+    Attributes:
+        keys: dotted, that vary, seeds apart.
+        missing: sentences on metrics that were asked for and that no run has measured.
+    """
 
     name: str
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
     runs: tuple[RunRow, ...]
     settings: tuple[SettingRow, ...]
+    missing: tuple[str, ...]
 
 
 _Found: TypeAlias = Mapping[Column, float]
@@ -102,7 +108,25 @@ def sweep_table(folder: Path) -> SweepTable:
     found = [_found(folder / run["folder"], metrics) if run["folder"] else {} for run in runs]
     columns = _ordered({column for one in found for column in one}, metrics)
     rows = tuple(_row(run, facts["keys"], columns, values) for run, values in zip(runs, found, strict=True))
-    return SweepTable(facts["name"], tuple(facts["keys"]), tuple(columns), rows, tuple(_settings(rows)))
+    return SweepTable(
+        facts["name"],
+        tuple(facts["keys"]),
+        tuple(columns),
+        rows,
+        tuple(_settings(rows)),
+        tuple(_unmeasured(folder, rows, set(metrics) - {column.metric for column in columns})),
+    )
+
+
+def _unmeasured(folder: Path, rows: Sequence[RunRow], names: Iterable[str]) -> Iterator[str]:
+    """Nothing while no run has finished: a metric may still come."""
+    done = next((row.folder for row in rows if row.state == "finished" and row.folder), None)
+    if done is None:
+        return
+    places = [folder / done, *stage_folders(folder / done)]
+    known = {str(line["metric"]) for place in places for line in read_run(place).metrics}
+    for name in sorted(names):
+        yield f"No run measured {name!r}: {did_you_mean(name, known)}"
 
 
 def short_keys(keys: Sequence[str]) -> tuple[str, ...]:

@@ -66,18 +66,23 @@ def fertility(tokenizer: Any, corpora: Mapping[str, Iterable[str]]) -> dict[str,
         ModelError: the tokenizer has no tokenizers library behind it.
     """
     backend = backend_of(tokenizer)
-    unknown = unknown_id(backend)
-    return {language: _measure(backend, texts, unknown, language) for language, texts in corpora.items()}
+    found = {language: measured_text(backend, texts) for language, texts in corpora.items()}
+    if empty := [language for language, one in found.items() if not one.words]:
+        raise DataError(
+            f"the {empty[0]} text is empty", wanted="at least one word", fix="check the path of the corpus"
+        )
+    return found
 
 
-def _measure(backend: Any, texts: Iterable[str], unknown: int | None, language: str) -> Fertility:
-    total = Fertility(0, 0, 0, 0, 0)
+def measured_text(backend: Any, texts: Iterable[str]) -> Fertility:
+    """The counts of some texts, which are streamed; zeros where there are none.
+
+    Args:
+        backend: a `tokenizers.Tokenizer`.
+    """
+    total, unknown = Fertility(0, 0, 0, 0, 0), unknown_id(backend)
     for batch in encoded(backend, texts):
         total += measured([text for text, _ in batch], [ids for _, ids in batch], unknown)
-    if not total.words:
-        raise DataError(
-            f"the {language} text is empty", wanted="at least one word", fix="check the path of the corpus"
-        )
     return total
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
+import threading
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from isogloss.core.errors import UserError
+from isogloss.core.errors import IsoglossWarning, UserError
 from isogloss.core.extras import needed
 from isogloss.core.machine import cores
 from isogloss.methods.runners.child import carry_out
@@ -41,10 +44,14 @@ def on_cluster(address: str, *, at_once: int | None = None, threads: int = 1, gp
     ray = needed("ray", extra="cluster", why="a sweep on a cluster")
 
     def run(jobs: Sequence[Job]) -> Iterator[Event]:
-        with _connected(ray, address, processors=(at_once or 0) * threads or None):
+        # On one machine more threads than cores are slow, and no reason to wait for ever.
+        with _connected(ray, address, processors=max(cores(), (at_once or 1) * threads)):
             task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(carry_out)
             waiting, running = deque(jobs), dict[Any, Job]()
-            room = at_once or _room(ray, threads, gpus)
+            possible = _room(ray, threads, gpus)
+            if possible < 1:
+                _tell_of_no_room(address, threads, gpus)
+            room = at_once or max(1, possible)
             try:
                 while waiting or running:
                     while waiting and len(running) < room:
@@ -61,12 +68,12 @@ def on_cluster(address: str, *, at_once: int | None = None, threads: int = 1, gp
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str, *, processors: int | None) -> Iterator[None]:
+def _connected(ray: Any, address: str, *, processors: int) -> Iterator[None]:
     """In touch with the cluster; one that was started here ends with the block."""
     try:
         if address == LOCAL:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours tells nobody
-            ray.init(num_cpus=processors or cores(), include_dashboard=False, **_QUIET)
+            ray.init(num_cpus=processors, include_dashboard=False, **_QUIET)
         else:
             _knock(address)
             ray.init(address, **_QUIET)
@@ -76,10 +83,18 @@ def _connected(ray: Any, address: str, *, processors: int | None) -> Iterator[No
             wanted="the address of one that runs, such as head:6379, ray://head:10001 or auto",
             fix="start one with `ray start --head`, or say --ray local",
         ) from error
+    _take_back_sigterm()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _take_back_sigterm() -> None:
+    """Ray's own handler, of which Python knows nothing, ends the process without a word to its runs."""
+    ours = signal.getsignal(signal.SIGTERM)
+    if ours is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)
 
 
 def _knock(address: str) -> None:
@@ -94,10 +109,30 @@ def _knock(address: str) -> None:
 
 
 def _room(ray: Any, threads: int, gpus: float) -> int:
-    """Jobs that the whole cluster has room for, at least one: more only wait, and a cluster may grow."""
+    """Jobs that the whole cluster has room for as it is: more only wait, and a cluster may grow."""
     found = ray.cluster_resources()
     rooms = [found.get("CPU", 0) / threads, *([found.get("GPU", 0) / gpus] if gpus else [])]
-    return max(1, int(min(rooms) + _ROUNDING))
+    return int(min(rooms) + _ROUNDING)
+
+
+def _tell_of_no_room(address: str, threads: int, gpus: float) -> None:
+    """Of a cluster that may grow a warning, for then its first run only waits.
+
+    Raises:
+        UserError: it is this machine, which does not.
+    """
+    asked = f"{threads} processors" + (f" and {gpus:g} GPUs" if gpus else "")
+    if address == LOCAL:
+        raise UserError(
+            f"--ray local, and this machine does not have {asked} for a run",
+            wanted="what each run is to have, at most what there is",
+            fix="say less with --threads or --gpus",
+        )
+    warnings.warn(
+        f"the cluster does not have {asked} for a run: waiting until it grows",
+        IsoglossWarning,
+        stacklevel=2,
+    )
 
 
 def _why(ray: Any, ended: Any) -> str | None:
