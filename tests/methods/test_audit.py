@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import Counter
 
 import pytest
@@ -281,6 +282,15 @@ def test_what_is_missing_is_said_before_anything_is_read(model, changes, error, 
     with pytest.raises(error):
         ran(tiny(AUDIT | changes, model=str(model)), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_scores_of_another_model_are_not_taken_for_its_own(model, topics, tmp_path):
+    other = shutil.copytree(topics, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"vocab_size": 9999}))
+    recipe = tiny(AUDIT, model=str(model), task="topic", test={"eng": "miniature/test:8"}, tuned=str(other))
+    with pytest.raises(RecipeError, match=r"other has 2 layers of .* and 9,999 rows"):
+        ran(recipe, tmp_path / "runs")
 
 
 def test_the_model_is_left_as_it_was(model, tmp_path):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
+import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +15,7 @@ import yaml
 
 from isogloss.core.config import parse_document
 from isogloss.core.errors import IsoglossWarning, UserError
+from isogloss.core.run import STOPPED
 from isogloss.methods.runners.cluster import _room, _tell_of_no_room, on_cluster
 from isogloss.methods.sweep import sweep
 from isogloss.methods.sweep_file import expand
@@ -70,3 +75,25 @@ def test_two_workers_carry_out_three_runs_and_a_failure_is_told(tmp_path):
     assert [one.state for one in found.standings] == ["finished", "finished", "failed"]
     assert "tokenizer" in found.failed[0].why
     assert (found.folder / "sweep.csv").read_text(encoding="utf-8").count("finished") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_to_the_sweep_alone_stops_its_runs_in_order(number, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'isogloss[cluster]'")
+    long = SMALL | {"training": SMALL["training"] | {"steps": 1_000_000, "checkpoint_every": 50}}
+    (tmp_path / "long.yaml").write_text(yaml.safe_dump({"recipe": long, "seeds": [0, 1]}))
+    command = [sys.executable, "-m", "isogloss", "sweep", "long.yaml", "--ray", "local", "--jobs", "2"]
+    sweeping = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    wait_until(lambda: len({path.parts[-4] for path in tmp_path.glob("runs/long/2*/checkpoints/*/*")}) == 2)
+    sweeping.send_signal(number)
+    assert sweeping.wait(60) == 130
+    told = [json.loads(path.read_text()) for path in tmp_path.glob("runs/long/2*/status.json")]
+    assert [(one["state"], one["why"]) for one in told] == [("failed", STOPPED)] * 2
+
+
+def wait_until(there, *, seconds=120):
+    until = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < until, "in vain"
+        time.sleep(0.2)

@@ -157,11 +157,12 @@ def _check_levelled(recipe: LevelRecipe, path: str) -> None:
 
 def _check_audited(recipe: AuditRecipe, path: str) -> None:
     """A model that can do the task, where one is named, and that was made from the one that is audited."""
-    if recipe.tuned is not None and not {recipe.tuned[: len(STAGE)], recipe.model[: len(STAGE)]} & {STAGE}:
-        shapes = [_shape(load_config(folder)) for folder in (recipe.model, recipe.tuned)]
-        if shapes[0] != shapes[1]:
+    both = [recipe.model, recipe.tuned or recipe.model]
+    if not any(folder.startswith(STAGE) for folder in both):
+        audited, tuned = (_shape(load_config(folder)) for folder in both)
+        if audited != tuned:
             raise RecipeError(
-                f"{path}tuned: {recipe.tuned}, {shapes[1]}, where {recipe.model} has {shapes[0]}",
+                f"{path}tuned: {recipe.tuned} has {tuned}, where {recipe.model} has {audited}",
                 wanted="the audited model, tuned to the task",
                 fix="audit the model that it was tuned from, or tune this one",
             )

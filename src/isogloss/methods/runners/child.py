@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from isogloss.methods.runners.job import Job
 
 _GRACE = 25.0  # seconds for a run to write down that it was stopped
+_LOOK_AGAIN = 0.2  # seconds
 _TAIL = 4000  # bytes of a log to look for its last words in
 _BEGINS = b"== begins ==\n"  # in a log, before what each attempt says
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -76,6 +77,13 @@ def carry_out(job: Job) -> str | None:
     """Start a job and wait for it; why it failed, None where it did not."""
     process = start(job)
     try:
-        return why(job, process.wait())
+        return why(job, _waited_for(process))
     finally:
         stop([process])
+
+
+def _waited_for(process: subprocess.Popen[bytes]) -> int:
+    """In short stretches: Ray cancels by an exception that is raised when Python has its turn."""
+    while (code := process.poll()) is None:
+        time.sleep(_LOOK_AGAIN)
+    return code

@@ -70,6 +70,7 @@ def on_cluster(address: str, *, at_once: int | None = None, threads: int = 1, gp
 @contextlib.contextmanager
 def _connected(ray: Any, address: str, *, processors: int) -> Iterator[None]:
     """In touch with the cluster; one that was started here ends with the block."""
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         if address == LOCAL:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours tells nobody
@@ -83,18 +84,13 @@ def _connected(ray: Any, address: str, *, processors: int) -> Iterator[None]:
             wanted="the address of one that runs, such as head:6379, ray://head:10001 or auto",
             fix="start one with `ray start --head`, or say --ray local",
         ) from error
-    _take_back_sigterm()
+    if ours is not None and threading.current_thread() is threading.main_thread():
+        # Ray's handlers, one of which Python knows nothing of, end the process without a word to its runs.
+        signal.signal(signal.SIGTERM, ours)
     try:
         yield
     finally:
         ray.shutdown()
-
-
-def _take_back_sigterm() -> None:
-    """Ray's own handler, of which Python knows nothing, ends the process without a word to its runs."""
-    ours = signal.getsignal(signal.SIGTERM)
-    if ours is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ours)
 
 
 def _knock(address: str) -> None:
