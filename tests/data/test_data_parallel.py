@@ -134,3 +134,10 @@ def test_what_is_kept_and_what_is_dropped_make_up_each_side(keys):
     for tag, name in zip(text.languages, keys, strict=True):
         assert set(text.ids) | set(text.dropped.get(tag, ())) == set(sides[name])
         assert text.texts(tag) == tuple(f"{name}{key}" for key in text.ids)
+
+
+def test_files_without_a_line_are_told_to_have_no_text(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("")
+    with pytest.raises(DataError, match="no text in any of en-Latn, fr-Latn"):
+        from_lines({"eng": tmp_path / "a.txt", "fra": tmp_path / "b.txt"})

@@ -116,6 +116,15 @@ def test_a_seed_in_the_name_and_one_of_the_recipe_are_two_runs():
     assert [run.name for run in found.runs] == ["a-seed-1", "a-seed-1-2"]
 
 
+def test_a_mistake_of_one_run_is_told_with_the_line_that_makes_it():
+    with pytest.raises(RecipeError) as refused:
+        expanded("runs:\n  good: {seed: 1}\n  bad: {mixture.shares.deu: 3}")
+    assert "changed by s.yaml:" in refused.value.message()
+    with pytest.raises(RecipeError) as refused:
+        expanded("seeds: [0, 1]", PRETRAIN | {"length": 4})
+    assert "changed by" not in refused.value.message()
+
+
 @pytest.mark.parametrize("varied", ["runs: {a: {seed: 5}}", "grid: {seed: [0, 1]}"])
 def test_a_seed_of_its_own_beside_seeds_for_all_is_refused(varied):
     with pytest.raises(RecipeError, match="one of the two"):

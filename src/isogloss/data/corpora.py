@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -14,7 +14,7 @@ from isogloss.core.languages import language as find_language
 from isogloss.core.languages import original_of
 from isogloss.data.lines import PACKINGS, check_file, fingerprint, numbered_lines, suffix
 from isogloss.data.records import TextExample
-from isogloss.data.rows import json_rows, missing_column
+from isogloss.data.rows import json_rows
 
 HUB = "hf://"
 TEXT_SUFFIXES = (".txt", ".jsonl", ".parquet")
@@ -132,8 +132,19 @@ def _jsonl_rows(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
     for number, row in json_rows(path):
         where = f"{path}:{number}"
         if column not in row:
-            raise missing_column(column, row, where)
+            raise _no_text(column, row, where)
         yield number, _text(row[column], column, where)
+
+
+def _no_text(column: str, columns: Iterable[str], where: str) -> DataError:
+    return DataError(
+        f"no column {column!r}",
+        wanted=f"text in a column of that name; there are: {', '.join(columns) or '(none)'}",
+        fix=f"name it behind the split: {where}:train:COLUMN"
+        if where.startswith(HUB)
+        else f"call the column with the text {column!r}",
+        where=where,
+    )
 
 
 def _text(value: Any, column: str, where: str) -> str | None:
@@ -157,7 +168,7 @@ def _parquet_rows(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
     try:
         with parquet.ParquetFile(path) as file:
             if column not in file.schema_arrow.names:
-                raise missing_column(column, file.schema_arrow.names, str(path))
+                raise _no_text(column, file.schema_arrow.names, str(path))
             number = 0
             for batch in file.iter_batches(batch_size=1024, columns=[column]):
                 for value in batch.column(0).to_pylist():
@@ -177,7 +188,7 @@ def _hub_rows(source: str, column: str) -> Iterator[tuple[int, str | None]]:
         rows = datasets.load_dataset(name, config, split=split, streaming=True)
         for number, row in enumerate(rows, start=1):
             if column not in row:
-                raise missing_column(column, row, source)
+                raise _no_text(column, row, source)
             yield number, _text(row[column], column, f"{source}:{number}")
     except DataError:
         raise

@@ -88,6 +88,8 @@ def aligned(sides: Mapping[str, Mapping[str, str]]) -> ParallelText:
     by_tag = {find_language(name).tag: texts for name, texts in sides.items()}
     if not sides or len(by_tag) < len(sides):
         raise DataError(f"languages {', '.join(sides) or '(none)'}", wanted="one or more different languages")
+    if not any(by_tag.values()):
+        raise DataError(f"no text in any of {', '.join(by_tag)}", wanted="the same texts in each language")
     first, *others = by_tag.values()
     ids = tuple(key for key in first if all(key in other for other in others))
     if not ids:

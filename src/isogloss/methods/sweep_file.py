@@ -301,16 +301,29 @@ def _resolved(planned: Sequence[_Planned], keys: Sequence[str]) -> list[SweepRun
     """Every recipe as a record; all mistakes of all of them are told together, each once."""
     short = _short(keys)
     runs: list[tuple[str, SweepRun]] = []
-    problems: dict[str, RecipeError] = {}
+    problems: dict[str, list[tuple[RecipeError, _Point]]] = {}
     for one in planned:
         try:
             recipe = resolve(one.document)
             runs.append((_without_seed(one, recipe), _run(one, recipe, keys, short)))
         except RecipeError as error:
-            problems |= {problem.message(): problem for problem in problems_of(error)}
+            for problem in problems_of(error):
+                problems.setdefault(problem.message(), []).append((problem, one.point))
     if problems:
-        raise several(list(problems.values()))
+        everywhere = len(planned) if len(planned) > 1 else 2
+        raise several([_blamed(found, everywhere=everywhere) for found in problems.values()])
     return _with_own_names(runs)
+
+
+def _blamed(found: Sequence[tuple[RecipeError, _Point]], *, everywhere: int) -> RecipeError:
+    """A mistake of some runs and not of all has to do with what changes in them: the first one's lines."""
+    error, point = found[0]
+    known = error.where or ""
+    lines = [line for change in point if (line := change.origins.get(())) and line not in known]
+    if len(found) >= everywhere or not lines:
+        return error
+    where = ", ".join(filter(None, [known, f"changed by {' and '.join(dict.fromkeys(lines))}"]))
+    return RecipeError(error.got, wanted=error.wanted, fix=error.fix, where=where)
 
 
 def _run(planned: _Planned, recipe: Any, keys: Sequence[str], short: Mapping[str, str]) -> SweepRun:
