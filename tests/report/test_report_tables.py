@@ -101,6 +101,15 @@ def test_one_language_has_no_disparity(tmp_path):
     assert table.disparity == ()
 
 
+@pytest.mark.parametrize(("other", "compares"), [("sw-Latn", False), ("en-Latn-x-2", True)])
+def test_perplexities_of_two_languages_have_no_mean_and_no_gap_unless_they_are_clones(
+    other, compares, tmp_path
+):
+    lines = [score("en-Latn", 20.0, metric="perplexity"), score(other, 30.0, metric="perplexity")]
+    (table,) = score_tables(a_run(tmp_path, metrics=lines))
+    assert bool(table.disparity) == compares
+
+
 def test_what_a_result_is_compared_with_stands_first(tmp_path):
     lines = [score("en-Latn", 0.5, "student"), score("en-Latn", 0.6, "teacher")]
     (table,) = score_tables(a_run(tmp_path, metrics=lines))

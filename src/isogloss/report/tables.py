@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from isogloss.core.languages import original_of
 from isogloss.core.run import RunRecord
 from isogloss.evaluate.disparity import disparity
 from isogloss.report.measurements import (
@@ -196,6 +197,7 @@ def compare(runs: Mapping[str, RunRecord]) -> tuple[ScoreTable, ...]:
     return tuple(result)
 
 
+_OF_PIECES = ("perplexity", "masked_perplexity")
 _BASELINES = ("before", "base", "teacher")  # what a result is compared with stands first, whenever measured
 _Columns = Mapping[str, Mapping[str, Score | None]]
 
@@ -245,10 +247,16 @@ def _table(task: str | None, name: str, split: str, columns: _Columns, *, source
         split=split,
         columns=tuple(columns),
         rows=tuple(sorted(rows, key=place)),
-        disparity=_disparity(compared, source=source, lower=lower) if len(compared) > 1 else (),
+        disparity=_disparity(compared, source=source, lower=lower) if _may_compare(name, compared) else (),
         compared=tuple(row.language for row in compared),
         source=source if source in languages else None,
     )
+
+
+def _may_compare(name: str, rows: Sequence[ScoreRow]) -> bool:
+    """Perplexity is one of pieces, which two languages do not have in common unless they are clones."""
+    originals = {original_of(row.language) for row in rows}
+    return len(rows) > 1 and (name not in _OF_PIECES or len(originals) == 1)
 
 
 def _row(language: str, scores: Sequence[Score | None]) -> ScoreRow:
