@@ -274,7 +274,7 @@ def test_files_out_of_step_stop_a_run_before_it_trains(tmp_path):
     [folder] = (tmp_path / "runs").iterdir()
     assert not (folder / "checkpoints").exists()
     with pytest.raises(DataError, match=r"alignment\.text"):
-        missing = {"eng": str(tmp_path / "none.txt")}
+        missing = text | {"eng": str(tmp_path / "none.txt")}
         ran(tiny(PRETRAIN, alignment={"text": missing}), tmp_path / "runs")
 
 

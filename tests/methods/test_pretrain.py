@@ -55,7 +55,7 @@ def test_a_vocabulary_that_a_small_language_kept_small_is_told(tmp_path):
     with pytest.warns(
         IsoglossWarning, match=r"instead of 500 for en-Latn, fr-Latn: .* bounds what the others"
     ):
-        ran(tiny(PRETRAIN, corpora=few, training__steps=1), tmp_path)
+        ran(tiny(PRETRAIN, corpora=few, test={}, training__steps=1), tmp_path)
 
 
 def test_going_on_by_another_objective_is_refused_before_training(pretrained, tmp_path):

@@ -135,7 +135,7 @@ def test_tokenizers_that_are_there_are_joined(runs, tmp_path):
         "of": {"eng": str(tmp_path / "eng"), "fra": str(tmp_path / "fra")},
         "across": "disjoint",
     }
-    recipe = tiny(BILINGUAL, without=("vocabulary",), tokenizer=given, training__steps=2)
+    recipe = tiny(BILINGUAL, without=("vocabulary",), tokenizer=given, test={}, training__steps=2)
     run = ran(recipe, tmp_path / "runs")
     [planned] = plan(recipe)
     assert planned.vocabulary == run.sizes["model"]["vocabulary"]
