@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.core.run import RunRecord
-from isogloss.report.measurements import Measurement, in_order, measurements
+from isogloss.report.measurements import Measurement, in_order, measurements, numbered
 from isogloss.report.tables import score_tables
 
 PHASE = "pretrain"
@@ -168,12 +168,6 @@ def model_names(found: Sequence[Setting]) -> dict[str, str]:
     if len(shapes) < 2:
         return dict.fromkeys(shapes, "")
     return dict(zip(shapes, numbered(list(shapes.values())), strict=True))
-
-
-def numbered(names: Sequence[str]) -> list[str]:
-    """Names, and from the second of the same on with a number: "a", "a (2)"."""
-    seen = [names[:place].count(name) for place, name in enumerate(names)]
-    return [f"{name} ({before + 1})" if before else name for name, before in zip(names, seen, strict=True)]
 
 
 def is_monolingual(run: MixedRun) -> bool:

@@ -32,7 +32,7 @@ from isogloss.report.headline import (
 )
 from isogloss.report.levelling import FILE, Levelling, levelling, watched
 from isogloss.report.levelling_plots import agreement_map, change_dots, judge_dots
-from isogloss.report.measurements import in_order, language_name
+from isogloss.report.measurements import in_order, language_name, numbered
 from isogloss.report.mixing_charts import mixing, run_charts
 from isogloss.report.notes import Note, notes
 from isogloss.report.numbers import metric
@@ -248,12 +248,7 @@ def mixing_view(runs: Sequence[RunRecord]) -> MixingView:
 
 def _distinct_names(runs: Sequence[RunRecord]) -> dict[str, RunRecord]:
     """Each run under its folder's name, numbered where two are called the same."""
-    named: dict[str, RunRecord] = {}
-    for run in runs:
-        name = run_name(run)
-        same = sum(known == name or known.startswith(f"{name} (") for known in named)
-        named[f"{name} ({same + 1})" if same else name] = run
-    return named
+    return dict(zip(numbered([run_name(run) for run in runs]), runs, strict=True))
 
 
 def _first_table(run: RunRecord) -> ScoreTable | None:
