@@ -157,8 +157,8 @@ def _check_levelled(recipe: LevelRecipe, path: str) -> None:
 
 def _check_audited(recipe: AuditRecipe, path: str) -> None:
     """A model that can do the task, where one is named, and that was made from the one that is audited."""
-    both = [recipe.model, recipe.tuned or recipe.model]
-    if not any(folder.startswith(STAGE) for folder in both):
+    both = [recipe.model, recipe.tuned] if recipe.tuned is not None else []
+    if both and not any(folder.startswith(STAGE) for folder in both):
         audited, tuned = (_shape(load_config(folder)) for folder in both)
         if audited != tuned:
             raise RecipeError(
